@@ -1,0 +1,111 @@
+"""The papers' augmentation sets on whole batches: random per image, on the images' device, repeatable."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from memlib.specs import AUGMENTATIONS, nearest
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Augmentation:
+    """An augmentation set with its image size and normalisation (appendix B; C.7).
+
+    Calling it with images uint8 or float in 0..1 [N, 3, H, W] and a CPU generator gives one random view of
+    each, float32 [N, 3, size, size], normalised. The same images and generator state give the same views.
+    The order of the colour jitter's four operations is drawn once a batch, all else once an image.
+
+    Raises:
+        ValueError: The images are not [N, 3, H, W], not uint8 or float, or floats outside 0..1.
+    """
+
+    def __init__(self, name: str, size: int, ops: list[nn.Module], mean, std) -> None:
+        self.name, self.size = name, size
+        self.ops = ops
+        self.mean = torch.tensor(mean).view(3, 1, 1)
+        self.std = torch.tensor(std).view(3, 1, 1)
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        x = _unit_range(images)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        # kornia takes no generator: its draws come from the global one, seeded here and restored after
+        with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+            torch.manual_seed(seed)
+            for op in self.ops:
+                x = op(x)
+            if x.shape[-2:] != (self.size, self.size):
+                x = nn.functional.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
+            x = (x - self.mean.to(x.device)) / self.std.to(x.device)
+            return _mask_patches(x) if self.name == "masking" else x
+
+    def __repr__(self) -> str:
+        return f"Augmentation({self.name!r}, size={self.size})"
+
+
+def augmentation(name: str, size: int = 32, mean=IMAGENET_MEAN, std=IMAGENET_STD, flip: float = 0.5) -> Augmentation:
+    """An augmentation set of paper A's appendix B by its name.
+
+    Args:
+        name: `weak`, `normal`, `strong`, `independent`, `masking` (75 % of an 8 by 8 grid of patches) or
+            `none` (resized where needed, and normalised).
+        size: Height and width of the views, in pixels.
+        mean, std: Of the three channels, for pixels in 0..1.
+        flip: Probability of each flip; the papers print 1, their code has .5.
+
+    Raises:
+        KeyError: The name is unknown.
+    """
+    import kornia.augmentation as K
+
+    if name not in AUGMENTATIONS:
+        raise nearest(name, AUGMENTATIONS, "augmentation set")
+    crop = K.RandomResizedCrop((size, size), scale=(0.08, 1.0), cropping_mode="resample")
+    horizontal, vertical = K.RandomHorizontalFlip(p=flip), K.RandomVerticalFlip(p=flip)
+    # ColorJitter, not ColorJiggle: it follows PIL's arithmetic
+    sets: dict[str, list[nn.Module]] = {
+        "weak": [crop, K.ColorJitter(0.9, 0.9, 0.9, 0.5, p=0.4), horizontal, K.RandomGrayscale(p=0.1)],
+        "normal": [crop, K.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), horizontal, K.RandomGrayscale(p=0.2)],
+        "strong": [
+            crop,
+            K.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.9),
+            horizontal,
+            K.RandomGrayscale(p=0.5),
+            vertical,
+        ],
+        # printed with a kernel of 4, which does not exist: 3
+        "independent": [
+            crop,
+            K.RandomGaussianBlur((3, 3), (0.1, 5.0), p=0.8),
+            K.RandomInvert(p=0.2),
+            vertical,
+        ],
+        "masking": [],
+        "none": [],
+    }
+    return Augmentation(name, size, sets[name], mean, std)
+
+
+def _unit_range(images: Tensor) -> Tensor:
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images of shape {tuple(images.shape)}: allowed is [N, 3, H, W]")
+    if images.dtype == torch.uint8:
+        return images.float() / 255
+    if not images.is_floating_point():
+        raise ValueError(f"images of {images.dtype}: allowed are uint8 in 0..255 and floats in 0..1")
+    if len(images) and not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"images as floats in {images.min():.3g}..{images.max():.3g}: allowed is 0..1; "
+            "pass them before they are normalised"
+        )
+    return images.float()
+
+
+def _mask_patches(x: Tensor, grid: int = 8, share: float = 0.75) -> Tensor:
+    """Exactly `share` of the patches of each image set to the mean colour: 0 after normalisation."""
+    n, cells = len(x), grid * grid
+    order = torch.rand(n, cells).argsort(1)  # drawn on the CPU, so that every device gets the same
+    keep = (order >= round(share * cells)).view(n, 1, grid, grid).to(x)
+    return x * nn.functional.interpolate(keep, x.shape[-2:], mode="nearest")

@@ -1,0 +1,87 @@
+"""Three sentences a page, made from its numbers: they change when the numbers do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from memlib.claims.pairs import S_C, S_E, S_I, S_S, SETS, Pair
+from memlib.claims.rules import HOLDS, Verdict
+from memlib.claims.unitmem import Units, member_rate
+from memlib.stats import mirrored_pairs
+
+
+def sslmem(pairs: Sequence[Pair], single: Sequence[Pair], verdicts: Sequence[Verdict]) -> list[str]:
+    """Of page 03_sslmem.
+
+    Args:
+        pairs: With all four sets, those that were tested.
+        single: Of the papers' design.
+    """
+    mirrored = _of(verdicts, "mirrored")
+    means = {code: float(np.mean([p.of("output", code).mean() for p in pairs])) for code in SETS}
+    order = sorted(means, key=lambda code: -means[code])
+    named = ", ".join(f"{SETS[c].split()[0]} {_signed(means[c])}" for c in order)
+    claimed = order[0] == S_C and order[-1] == S_I
+    offset = max(abs(float(p.of("output", S_E).mean())) for p in single)
+    gap = float(np.mean([p.of("output", S_C).mean() - p.of("output", S_S).mean() for p in single]))
+    return [
+        f"With the offset between f and g taken out, candidates at the output score {mirrored.effect}, over "
+        f"{mirrored.effect.pairs} pairs of encoders: the claim that they are memorized gets «{mirrored.verdict}».",
+        f"The sets' means are, in descending order, {named}; paper B's order, S_C first and S_I last, is "
+        f"{'the one seen' if claimed else 'not the one seen'}.",
+        f"In the papers' own design a single pair scores up to {offset:.3f} away from 0 on points that neither "
+        f"encoder saw, and candidates stand {_signed(gap)} above shared points: only comparisons within a pair, "
+        "over several pairs, tell memorization from the difference between two encoders.",
+    ]
+
+
+def layermem(
+    pairs: Sequence[Pair], single: Sequence[Pair], verdicts: Sequence[Verdict], layers: Sequence[str]
+) -> list[str]:
+    """Of page 04_1_layermem; arguments as for `sslmem`."""
+    every = _of(verdicts, "every-layer")
+    level = {n: mirrored_pairs([(p.of(n, S_C), p.of(n, S_I)) for p in pairs]) for n in layers}
+    passed = [n for n, v in every.parts.items() if v.verdict == HOLDS]
+    top = max(level, key=lambda n: level[n].mean)
+    offsets = [max(abs(float(p.of(n, S_E).mean())) for p in [*pairs, *single]) for n in layers]
+    worst = int(np.argmax(offsets))
+    return [
+        f"Memorization is shown in {len(passed)} of {len(layers)} convolutions"
+        f"{': ' + ', '.join(passed) if passed else ''}. The first has a mirrored estimate of {level[layers[0]]}, "
+        f"where the paper reports .091 without a control.",
+        f"It is highest in layer {top}, with {level[top]}; that it grows with depth gets "
+        f"«{_of(verdicts, 'depth').verdict}».",
+        f"On points that neither encoder saw, the raw score of a single pair reaches {offsets[worst]:.3f} (layer "
+        f"{layers[worst]}), and {offsets[0]:.3f} in layer 1: without a control this passes for memorization.",
+    ]
+
+
+def unitmem(
+    units: Sequence[Units], untrained: Sequence[Units], verdicts: Sequence[Verdict], layers: Sequence[str]
+) -> list[str]:
+    """Of page 05_1_unitmem."""
+    spread, last = _of(verdicts, "spread"), layers[-1]
+    passed = [n for n, v in spread.parts.items() if v.verdict == HOLDS]
+    seen, unseen, before = (
+        float(np.mean([getattr(u, side)[last].mean() for u in who]))
+        for side, who in (("seen", units), ("unseen", units), ("seen", untrained))
+    )
+    first_rate, last_rate = (member_rate(units, n).interval for n in (layers[0], last))
+    return [
+        f"Mean UnitMem of layer {last} is {seen:.3f} on seen points, {unseen:.3f} on as many unseen ones, and "
+        f"{before:.3f} before training: by itself it does not tell memory from selectivity.",
+        f"The strongest point of a unit is a training point in {last_rate} of the units of layer {last} and in "
+        f"{first_rate} of those of layer 1, where .5 is chance.",
+        f"Layers whose units respond to training points above chance: {', '.join(passed) if passed else 'none'}. "
+        f"That memorizing units are spread over the entire encoder gets «{spread.verdict}».",
+    ]
+
+
+def _of(verdicts: Sequence[Verdict], key: str) -> Verdict:
+    return next(v for v in verdicts if v.claim and v.claim.key == key)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")

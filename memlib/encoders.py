@@ -1,0 +1,131 @@
+"""The encoders by name, each with the table of its layers in the papers' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from memlib.specs import ARCHITECTURES, nearest
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A row of an encoder's layer table.
+
+    Attributes:
+        name: As in the papers' tables: `1` … `8`, `Res2`, `BN1`, `MaxPool1`, …, `output`.
+        module: Dotted path of the module whose output is "the output after this layer" (LayerMem).
+        unit_module: Dotted path of the module behind the layer's non-linearity (UnitMem); None: it has none.
+        kind: `conv`, `bn`, `pool`, `residual` or `output`.
+        units: Channels or features that it puts out.
+        numbered: Whether the papers' tables by layer (Table 1) list it; all rows together are those by
+            module (Table 18).
+        parameters: How many it has.
+    """
+
+    name: str
+    module: str
+    unit_module: str | None
+    kind: str
+    units: int
+    numbered: bool
+    parameters: int
+
+
+class Encoder(nn.Module):
+    """Images float [N, 3, H, W] to representations [N, dim], with the table of its layers in forward order."""
+
+    layers: tuple[Layer, ...]
+    dim: int
+    made: dict[str, Any]  # the store's header: spec, steps, seconds, device; of encoders from the store
+
+
+def build_encoder(name: str, **options) -> Encoder:
+    """An encoder by its name, with weights drawn from torch's global generator.
+
+    Raises:
+        KeyError: The name is unknown.
+    """
+    if name not in BUILDERS:
+        raise nearest(name, ARCHITECTURES, "encoder")
+    return BUILDERS[name](**options)
+
+
+class ConvBlock(nn.Sequential):
+    """A 3 by 3 convolution with bias, BatchNorm, ReLU, and a max pool of 2 where the table names one."""
+
+    def __init__(self, inputs: int, outputs: int, pool: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.bn = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU()
+        if pool:
+            self.pool = nn.MaxPool2d(2)
+
+
+class Residual(nn.Module):
+    """Two blocks of equal width and the sum with their input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = ConvBlock(width, width)
+        self.second = ConvBlock(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x))
+
+
+class ResNet9(Encoder):
+    """The ResNet9 of paper A's Table 8: images [N, 3, H, W], H and W from 16 up, to [N, 256].
+
+    The output is the global max pool's 256-vector, which SSLMem and the linear probe use. The tables' rows
+    `head` and `FC` are layers of unstated size behind it and are not part of the encoder.
+    """
+
+    dim = 256
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = ConvBlock(3, 32, pool=True)  # 32x32 -> 16x16
+        self.conv2_0 = ConvBlock(32, 64, pool=True)  # -> 8x8
+        self.res2 = Residual(64)
+        self.conv3 = ConvBlock(64, 128, pool=True)  # -> 4x4
+        self.conv4_0 = ConvBlock(128, 256, pool=True)  # -> 2x2
+        self.res6 = Residual(256)
+        self.pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())  # -> [N, 256]
+        self.layers = tuple(self._table())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.res2(self.conv2_0(self.conv1(x)))
+        x = self.res6(self.conv4_0(self.conv3(x)))
+        return self.pool(x)
+
+    def _table(self) -> Iterator[Layer]:
+        blocks = (  # number, the paper's suffix, path
+            ("1", "1", "conv1"),
+            ("2", "2-0", "conv2_0"),
+            ("3", "2-1", "res2.first"),
+            ("4", "2-2", "res2.second"),
+            ("5", "3", "conv3"),
+            ("6", "4-0", "conv4_0"),
+            ("7", "4-1", "res6.first"),
+            ("8", "4-2", "res6.second"),
+        )
+        for number, suffix, path in blocks:
+            block = self.get_submodule(path)
+            size = {name: sum(p.numel() for p in part.parameters()) for name, part in block.named_children()}
+            units = int(block.get_parameter("conv.bias").numel())
+            yield Layer(number, f"{path}.conv", f"{path}.relu", "conv", units, True, size["conv"])
+            yield Layer(f"BN{suffix}", f"{path}.bn", None, "bn", units, False, size["bn"])
+            if "pool" in size:
+                yield Layer(f"MaxPool{suffix}", f"{path}.pool", None, "pool", units, False, 0)
+            if path.endswith(".second"):
+                name = path.split(".")[0]
+                yield Layer(name.capitalize(), name, None, "residual", units, True, 0)
+        yield Layer("output", "pool", None, "output", self.dim, False, 0)
+
+
+BUILDERS: dict[str, Callable[..., Encoder]] = {"resnet9": ResNet9}

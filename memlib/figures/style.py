@@ -1,0 +1,65 @@
+"""The one style of all figures: no background of their own, colours that read on white and near-black."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GREY = "#797979"  # contrast 4.3 on white and 4.3 on #121212: no grey does better on both
+WIDTH = 5.0  # inches: a point of type is then a pixel and more on a screen of 390
+# from Okabe and Ito's palette, some darker where they would fade on white; told apart by colour-blind readers
+COLOURS = {
+    "S_C": "#0a7bc2",
+    "S_I": "#d55e00",
+    "S_S": "#009e73",
+    "S_E": "#c2649a",
+    "untrained": GREY,
+    "paper": GREY,
+}
+
+
+def style() -> None:
+    """Set matplotlib and seaborn to the style of the book: a page calls it once, before its figures."""
+    import seaborn as sns
+
+    sns.set_theme(
+        context="paper",
+        style="ticks",
+        palette=list(COLOURS.values()),
+        rc={
+            "figure.facecolor": "none",
+            "figure.figsize": (WIDTH, 3.4),
+            "figure.dpi": 200,
+            "savefig.facecolor": "none",
+            "savefig.dpi": 200,
+            "axes.facecolor": "none",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.alpha": 0.25,
+            "grid.color": GREY,
+            "grid.linewidth": 0.6,
+            **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), GREY),
+            **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize", "legend.title_fontsize"), 11.0),
+            **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 10.0),
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+        },
+    )
+
+
+def legend_below(ax: Axes, columns: int = 2) -> None:
+    """Legend under the panel, where it hides nothing on a narrow screen."""
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=columns, handlelength=1.6, columnspacing=1.2)
+
+
+def shown_once(figure: Figure) -> Figure:
+    """Close a figure that is handed over: a cell then shows it where it is returned, and not again when it ends."""
+    import matplotlib.pyplot as plt
+
+    plt.close(figure)
+    return figure

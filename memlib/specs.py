@@ -1,0 +1,152 @@
+"""What an encoder is made from, as plain data: no torch here, so that an engine can plan in a moment."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+
+from memlib.store import digest
+
+RECIPE = 1  # changes when the meaning of training, or of a default below, does; refactoring leaves it
+
+FRAMEWORKS = ("simclr",)
+ARCHITECTURES = ("resnet9",)
+AUGMENTATIONS = ("weak", "normal", "strong", "independent", "masking", "none")
+OPTIMIZERS = ("adamw", "lars")
+PRECISIONS = ("auto", "float32", "bfloat16")
+POINTS = ("all", "f", "g", "half:k/K", "without:shared", "without:candidates", "without:independent")
+
+
+def nearest(name: object, allowed: Iterable[str], what: str) -> KeyError:
+    """The error for an unknown name, with the names that exist and the nearest of them.
+
+    Returns:
+        A `KeyError` to raise.
+    """
+    allowed = list(allowed)
+    lower = {a.lower(): a for a in allowed}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.4)
+    hint = f"; did you mean {lower[close[0]]!r}?" if close else ""
+    return KeyError(f"unknown {what} {name!r}: allowed are {', '.join(map(repr, allowed))}{hint}")
+
+
+def half(points: str) -> tuple[int, int] | None:
+    """(k, K) of the points `half:k/K`; None for other names of points."""
+    match = re.fullmatch(r"half:(\d+)/(\d+)", points)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """Everything that decides an encoder's weights, but the images, which its key takes by their fingerprint.
+
+    `points` names the training points: `f` (S_S and S_C) and `g` (S_S and S_I) of
+    `split_points(n, shared, candidates, split_seed)`; `half:k/K`, the k-th of K halves in complementary
+    pairs; `all`; or `without:candidates` and the like. `subset` first draws that many points of the data
+    set. An encoder of 0 epochs is untrained.
+
+    Raises:
+        KeyError: A name is unknown.
+        ValueError: A value is out of its range.
+    """
+
+    framework: str = "simclr"
+    arch: str = "resnet9"
+    dataset: str = "cifar10"
+    points: str = "all"
+    subset: int | None = None
+    shared: int = 0
+    candidates: int = 0
+    split_seed: int = 0
+    seed: int = 0
+    epochs: int = 100
+    batch: int = 128
+    optimizer: str = "adamw"
+    lr: float = 3e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.1  # share of the epochs, as the paper's 60 of 600
+    temperature: float = 0.5  # not stated by the papers: SimCLR's own for CIFAR10
+    augment: str = "normal"
+    flip: float = 0.5  # printed as 1, which is no randomness at all
+    size: int = 32
+    precision: str = "auto"  # bfloat16 autocast where the processor has it
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("framework", FRAMEWORKS),
+            ("arch", ARCHITECTURES),
+            ("augment", AUGMENTATIONS),
+            ("optimizer", OPTIMIZERS),
+            ("precision", PRECISIONS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise nearest(getattr(self, name), allowed, name)
+        if self.points not in POINTS and half(self.points) is None:
+            raise nearest(self.points, POINTS, "points")
+        for name, low, high in (
+            ("shared", 0, None),
+            ("candidates", 0, None),
+            ("seed", 0, 2**31),
+            ("split_seed", 0, 2**31),
+            ("epochs", 0, None),
+            ("batch", 2, None),
+            ("size", 16, None),
+            ("lr", 0.0, None),
+            ("weight_decay", 0.0, None),
+            ("warmup", 0.0, 1.0),
+            ("temperature", 1e-4, None),
+            ("flip", 0.0, 1.0),
+        ):
+            value, kind = getattr(self, name), type(low)
+            if isinstance(value, bool) or not isinstance(value, (int, kind)):
+                raise ValueError(f"{name}={value!r}: allowed is {'an integer' if kind is int else 'a number'}")
+            if not value >= low or (high is not None and value > high):  # NaN is not >= anything
+                raise ValueError(
+                    f"{name}={value!r}: allowed is {low} or more" + ("" if high is None else f", {high} at most")
+                )
+        if self.subset is not None and self.subset < 2:
+            raise ValueError(f"subset={self.subset!r}: allowed is None (all points) or 2 and more")
+        if self.points in ("f", "g") and not self.candidates:
+            raise ValueError(
+                f"points={self.points!r} with candidates=0: f and g would see the same points; "
+                "state candidates (and shared) as in the paper's split, or take points='all'"
+            )
+        if part := half(self.points):
+            k, of = part
+            if of < 2 or of % 2 or k >= of:
+                raise ValueError(
+                    f"points={self.points!r}: allowed is half:k/K with K even, as halves come in pairs, and k < K"
+                )
+
+    @classmethod
+    def of(cls, values: dict) -> EncoderSpec:
+        """The spec of plain values, as a file or a header holds them.
+
+        Raises:
+            KeyError: A field is unknown.
+        """
+        names = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in names:
+                raise nearest(name, names, "field of an encoder's spec")
+        return cls(**values)
+
+    def values(self) -> dict:
+        """The fields as plain values."""
+        return asdict(self)
+
+    def identity(self) -> dict:
+        """What keys are made of: the values that are not the default, so that a new field changes no key."""
+        chosen = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return {"recipe": RECIPE, **chosen}
+
+    @property
+    def digest(self) -> str:
+        """The name of this spec before its images are known: 16 hexadecimal digits."""
+        return digest(self.identity())
+
+    def key(self, fingerprint: str) -> str:
+        """The key of the encoder trained from this spec on images of that fingerprint."""
+        return digest({"images": fingerprint, **self.identity()})

@@ -1,0 +1,243 @@
+"""Intervals and tests whose unit is the pair of encoders: numbers in, numbers out.
+
+Two encoders differ by more than the points they saw, so points of one pair are no independent evidence.
+Everything here therefore works on one estimate a pair (a mean over that pair's points, which carries the
+points' noise with it) and takes t with pairs - 1 degrees of freedom. A percentile bootstrap over two to five
+pairs would cover far less than it says; `tests/test_stats.py` measures both. One pair alone has only its
+points: it gets a bootstrap over them, and whoever reads `pairs == 1` knows that it is descriptive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit  # scipy.stats itself takes half a second to import
+
+Array = NDArray[np.float64]
+
+LEVEL = 0.95
+CLIP = 0.999  # SSLMem' of .999 is a ratio of distances of 2000 : 1; beyond it 2 artanh measures rounding
+CHUNK = 200  # bootstrap draws at a time: memory stays flat in the number of draws
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its interval, and what it rests on.
+
+    `pairs` counts the units of evidence (pairs of encoders; encoders for unit scores), `points` the data points
+    in all, `p` is two-sided against zero. `scale` "log ratio": computed on artanh(SSLMem') and transformed back.
+    `welch` holds the degrees of freedom where they are not pairs - 1.
+    """
+
+    mean: float
+    low: float
+    high: float
+    pairs: int
+    points: int
+    p: float
+    level: float = LEVEL
+    scale: Literal["plain", "log ratio"] = "plain"
+    welch: float | None = None
+
+    def __str__(self) -> str:
+        if not np.isfinite(self.low):
+            return f"{self.mean:.3f} (one pair)"
+        digits = 4 if self.high - self.low < 0.004 else 3
+        # + 0: no minus before zero
+        mean, low, high = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}]"
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom: pairs - 1; a single pair has its points alone and is taken as normal."""
+        if self.welch is not None:
+            return self.welch
+        return self.pairs - 1 if self.pairs > 1 else np.inf
+
+    @property
+    def error(self) -> float:
+        """Standard error on the scale that the interval was computed on."""
+        low, high = np.arctanh([self.low, self.high]) if self.scale == "log ratio" else (self.low, self.high)
+        return float((high - low) / 2 / stdtrit(self.df, (1 + self.level) / 2))
+
+    def at(self, level: float) -> Interval:
+        """The same interval at another level, as a correction for many tests wants it."""
+        half = self.error * float(stdtrit(self.df, (1 + _probability(level, "level")) / 2))
+        if self.scale == "log ratio":
+            centre = np.arctanh(self.mean)
+            low, high = float(np.tanh(centre - half)), float(np.tanh(centre + half))
+        else:
+            low, high = self.mean - half, self.mean + half
+        return replace(self, low=low, high=high, level=level)
+
+    def excludes_zero(self, sign: int) -> bool:
+        """Whether all of the interval lies on the side of zero that `sign` (+1 or -1) names."""
+        return self.low > 0 if sign > 0 else self.high < 0
+
+
+def clean(values: ArrayLike, what: str = "values") -> Array:
+    """One-dimensional float64 array [N], N >= 1, without NaN or infinity.
+
+    Raises:
+        ValueError: if it is empty, of another shape, or holds a number that is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or not array.size:
+        raise ValueError(f"{what}: a non-empty one-dimensional array is needed, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise ValueError(f"{what}: {bad} of {array.size} numbers are not finite; leave out what was not measured")
+    return array
+
+
+def _probability(value: float, what: str) -> float:
+    if not 0 < value < 1:
+        raise ValueError(f"{what} must lie between 0 and 1, got {value}")
+    return value
+
+
+def over_pairs(estimates: ArrayLike, points: int, level: float = LEVEL, step: float = 0.0) -> Interval:
+    """Interval of the mean of one estimate a pair: t with pairs - 1 degrees of freedom.
+
+    Args:
+        estimates: [K], K >= 2, one number a pair.
+        points: how many data points they rest on in all.
+        step: grid that an estimate can only move on (Kendall's tau of eight layers: 1/14). Its rounding
+            variance step^2/12 is added, or four equal taus would be infinite evidence.
+
+    Raises:
+        ValueError: for fewer than two pairs, or numbers that are not finite.
+    """
+    x = clean(estimates, "estimates of the pairs")
+    if x.size < 2:
+        raise ValueError("an interval over pairs needs at least two pairs; use two_level for a single one")
+    error = float(np.sqrt((x.var(ddof=1) + step**2 / 12) / x.size))
+    mean, df = float(x.mean()), x.size - 1
+    half = error * float(stdtrit(df, (1 + _probability(level, "level")) / 2))
+    return Interval(mean, mean - half, mean + half, x.size, int(points), _two_sided(mean, error, df), level)
+
+
+def _two_sided(mean: float, error: float, df: float) -> float:
+    if error == 0:  # the same number in every pair: certain, or nothing at all
+        return 0.0 if mean else 1.0
+    return float(2 * stdtr(df, -abs(mean) / error))
+
+
+def unbounded(mean: float, points: int) -> Interval:
+    """What one pair says about pairs: an estimate without bounds, t with no degree of freedom."""
+    return Interval(mean, -np.inf, np.inf, 1, points, 1.0)
+
+
+def _means(x: Array, draws: int, rng: np.random.Generator) -> Array:
+    """Means of `draws` resamples of x, [draws]."""
+    blocks = []
+    for start in range(0, draws, CHUNK):
+        rows = min(CHUNK, draws - start)
+        blocks.append(x[rng.integers(x.size, size=(rows, x.size))].mean(1))
+    return np.concatenate(blocks)
+
+
+def _over_points(mean: float, sample: Array, points: int, level: float) -> Interval:
+    """Percentile interval of a bootstrap over the points of one pair: descriptive."""
+    tail = (1 - _probability(level, "level")) / 2
+    low, high = np.quantile(sample, [tail, 1 - tail])
+    p = 2 * (min((sample <= 0).sum(), (sample >= 0).sum()) + 1) / (sample.size + 1)
+    return Interval(mean, float(low), float(high), 1, points, min(1.0, float(p)), level)
+
+
+def two_level(values: Sequence[ArrayLike], level: float = LEVEL, draws: int = 2000, seed: int = 0) -> Interval:
+    """Mean over pairs of encoders of the means over their points.
+
+    Args:
+        values: one array [N] a pair. A single pair gets a bootstrap over its points (`draws`, `seed`).
+
+    Raises:
+        ValueError: without pairs, or if a pair's array is empty or not finite.
+    """
+    arrays = [clean(v, f"pair {i}") for i, v in enumerate(values)]
+    if not arrays:
+        raise ValueError("no pairs of encoders were given")
+    points = sum(a.size for a in arrays)
+    if len(arrays) > 1:
+        return over_pairs([a.mean() for a in arrays], points, level)
+    sample = _means(arrays[0], draws, np.random.default_rng(seed))
+    return _over_points(float(arrays[0].mean()), sample, points, level)
+
+
+def difference(
+    pairs: Sequence[tuple[ArrayLike, ArrayLike]], level: float = LEVEL, draws: int = 2000, seed: int = 0
+) -> Interval:
+    """Mean over pairs of mean(a) - mean(b), where a and b are two sets of points of the same pair.
+
+    Raises:
+        ValueError: without pairs, or if a set is empty or not finite.
+    """
+    sets = [
+        (clean(a, f"first set of pair {i}"), clean(b, f"second set of pair {i}")) for i, (a, b) in enumerate(pairs)
+    ]
+    if not sets:
+        raise ValueError("no pairs of encoders were given")
+    points = sum(a.size + b.size for a, b in sets)
+    if len(sets) > 1:
+        return over_pairs([a.mean() - b.mean() for a, b in sets], points, level)
+    rng = np.random.default_rng(seed)
+    a, b = sets[0]
+    return _over_points(float(a.mean() - b.mean()), _means(a, draws, rng) - _means(b, draws, rng), points, level)
+
+
+def mirrored(m_candidates: float, m_independent: float) -> float:
+    """(m(S_C) - m(S_I)) / 2: what f and g have in common as an offset cancels (statistics, rule 2)."""
+    both = clean([m_candidates, m_independent], "means of S_C and S_I")
+    return float((both[0] - both[1]) / 2)
+
+
+def log_ratio(sslmem: ArrayLike) -> Array:
+    """artanh(SSLMem') = log(SSL_g / SSL_f) / 2 of each point, [N]: here an offset of two encoders is a plain sum.
+
+    Close to SSLMem' itself where that is small. Values beyond +-.999 are cut there.
+
+    Raises:
+        ValueError: for values outside [-1, 1], which are no SSLMem' of eq. 2.
+    """
+    x = clean(sslmem, "SSLMem'")
+    if np.abs(x).max() > 1:
+        raise ValueError(f"SSLMem' of eq. 2 lies in [-1, 1], got {x[np.abs(x).argmax()]:.3g}: normalise by the ratio")
+    return np.arctanh(np.clip(x, -CLIP, CLIP))
+
+
+def mirrored_pairs(
+    pairs: Sequence[tuple[ArrayLike, ArrayLike]], level: float = LEVEL, draws: int = 2000, seed: int = 0
+) -> Interval:
+    """Mirrored estimate over pairs: SSLMem' of S_C and of S_I, averaged as log ratios and transformed back.
+
+    Args:
+        pairs: (SSLMem' on S_C [N], SSLMem' on S_I [M]) of each pair, in [-1, 1].
+
+    Returns:
+        The interval on the scale of SSLMem', in (-1, 1).
+    """
+    # halves before the mean: mean(a/2) - mean(b/2) is the mirrored estimate
+    halves = [(log_ratio(c) / 2, log_ratio(i) / 2) for c, i in pairs]
+    found = difference(halves, level, draws, seed)
+    mean, low, high = np.tanh([found.mean, found.low, found.high]).tolist()
+    return replace(found, mean=mean, low=low, high=high, scale="log ratio")
+
+
+def excess(effect: Interval, null: Interval) -> Interval:
+    """effect - null of two independent sets of pairs (Welch): what the effect shows beyond the null."""
+    error = float(np.hypot(effect.error, null.error))
+    mean, points = effect.mean - null.mean, effect.points + null.points
+    pairs = min(effect.pairs, null.pairs)
+    if not error:
+        return Interval(mean, mean, mean, pairs, points, _two_sided(mean, 0, 1), effect.level)
+    if not np.isfinite(error):
+        return unbounded(mean, points)
+    shares = sum((i.error / error) ** 4 / i.df for i in (effect, null))
+    df = 1 / shares if shares else np.inf  # Satterthwaite
+    half = error * float(stdtrit(df, (1 + effect.level) / 2))
+    p = _two_sided(mean, error, df)
+    return Interval(mean, mean - half, mean + half, pairs, points, p, effect.level, welch=df)

@@ -1,0 +1,49 @@
+"""How a benchmark reports: ratios of one interleaved run, their median against a target."""
+
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+TOLERANCE = 0.7  # machines are noisy: a run fails below this share of its target
+
+
+def machine() -> str:
+    """Processor, cores, torch and day."""
+    import torch
+
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, {datetime.date.today()}"
+
+
+@pytest.fixture
+def speed():
+    """Report ratios: printed, written to the folder MEMLIB_BENCHMARKS if it is set, and held against the target."""
+
+    def report(name, unit, target, runs, **more):
+        value = statistics.median(runs)
+        entry = {
+            "name": name,
+            "unit": unit,
+            "target": target,
+            "value": value,
+            "runs": runs,
+            "machine": machine(),
+            **more,
+        }
+        print(f"{name}: {value:.2f} {unit}" + (f" (target {target:g})" if target else ""))
+        if folder := os.environ.get("MEMLIB_BENCHMARKS"):
+            path = Path(folder) / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(entry, indent=1))
+        if target:
+            assert value >= TOLERANCE * target, f"{name}: {value:.2f} {unit}, and {TOLERANCE} of {target:g} is needed"
+
+    return report

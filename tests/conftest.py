@@ -1,0 +1,15 @@
+"""Fixtures of all tests: a store of its own for each session, and no progress on the terminal."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_store(tmp_path_factory):
+    """Nothing that a test makes lands in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMLIB_HOME", str(tmp_path_factory.mktemp("home")))
+        yield

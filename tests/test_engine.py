@@ -1,0 +1,138 @@
+"""The batch engine on small stand-in notebooks: what runs, what runs again, and what a failure leaves."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from memlib import studies
+
+ROOT = Path(__file__).parents[1]
+
+
+def notebook(path: Path, *sources: str) -> None:
+    parameters = new_code_cell('scale = "laptop"', metadata={"tags": ["parameters"]})
+    cells = [new_markdown_cell("# A page"), parameters, *map(new_code_cell, sources)]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A checkout whose notebooks need no measurement."""
+    for name in ("Snakefile", "profiles", "memlib", "notebooks/scales"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, tmp_path / name)
+    notebook(tmp_path / "notebooks" / "a.ipynb", "print('a at', scale)")
+    notebook(tmp_path / "notebooks" / "b.ipynb", "print('b')")
+    return tmp_path
+
+
+def command(*targets: str) -> list[str]:
+    pages = [f"_build/smoke/notebooks/{name}.ipynb" for name in targets or ("a", "b")]
+    return [sys.executable, "-m", "snakemake", "--cores", "2", *pages, "--config", "scale=smoke"]
+
+
+def snakemake(tree: Path, *targets: str) -> subprocess.CompletedProcess:
+    env = os.environ | {"PYTHONPATH": str(tree), "MEMLIB_HOME": str(tree / "home")}
+    return subprocess.run(
+        command(*targets), cwd=tree, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+
+
+def executed(done: subprocess.CompletedProcess) -> set[str]:
+    return {line.split("executing ")[1].split(":")[0] for line in done.stderr.splitlines() if "executing " in line}
+
+
+def page(tree: Path, name: str) -> Path:
+    return tree / "_build" / "smoke" / "notebooks" / f"{name}.ipynb"
+
+
+def test_only_what_changed_runs_again(tree):
+    assert executed(snakemake(tree)) == {"a", "b"}
+    assert "a at smoke" in page(tree, "a").read_text()
+
+    assert executed(snakemake(tree)) == set()
+
+    os.utime(tree / "memlib" / "metrics.py")  # touched, and the same
+    assert executed(snakemake(tree)) == set()
+
+    shutil.copy2(page(tree, "b"), tree / "notebooks" / "b.ipynb")  # published: the same cells with outputs
+    os.utime(tree / "notebooks" / "b.ipynb")
+    assert executed(snakemake(tree, "b")) == set()
+
+    notebook(tree / "notebooks" / "a.ipynb", "print('a, changed')")
+    assert executed(snakemake(tree)) == {"a"}
+    assert "a, changed" in page(tree, "a").read_text()
+
+    with open(tree / "memlib" / "metrics.py", "a") as file:
+        file.write("\n# changed\n")
+    assert executed(snakemake(tree)) == {"a", "b"}
+
+
+def test_a_failing_notebook_stops_no_other_reaches_no_page_and_is_named_in_the_last_lines(tree):
+    assert snakemake(tree).returncode == 0
+    notebook(tree / "notebooks" / "a.ipynb", "print('before')", "raise ValueError('what went wrong')")
+    notebook(tree / "notebooks" / "b.ipynb", "import time; time.sleep(4)", "print('b, later')")
+    done = snakemake(tree)
+    assert done.returncode
+    assert "b, later" in page(tree, "b").read_text()
+    assert not page(tree, "a").exists()
+    last = done.stderr.splitlines()[-15:]
+    assert "    _build/smoke/logs/notebooks/a.log" in last[last.index("failed:") :]
+    assert "    ValueError: what went wrong" in last
+    assert "what went wrong" in (tree / "_build/smoke/logs/notebooks/a.log").read_text()
+
+    notebook(tree / "notebooks" / "a.ipynb", "print('mended')")
+    assert executed(snakemake(tree)) == {"a"}
+
+
+def test_a_run_that_was_killed_is_taken_up_where_it_was(tree):
+    notebook(tree / "notebooks" / "b.ipynb", "import time, pathlib\npathlib.Path('running').touch()\ntime.sleep(60)")
+    env = os.environ | {"PYTHONPATH": str(tree), "MEMLIB_HOME": str(tree / "home")}
+    said = tree / "said"
+    with (
+        open(said, "w") as err,
+        subprocess.Popen(command(), cwd=tree, env=env, stderr=err, start_new_session=True) as process,
+    ):
+        while not ((tree / "running").exists() and "1 of 2 steps" in said.read_text()):
+            assert process.poll() is None
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    notebook(tree / "notebooks" / "b.ipynb", "print('b, taken up')")
+    done = snakemake(tree)
+    assert done.returncode == 0, done.stderr
+    assert executed(done) == {"b"}
+    assert "b, taken up" in page(tree, "b").read_text()
+
+
+def test_a_measurement_is_made_in_a_job_of_its_own_and_only_once(tree):
+    digest = next(key for key, m in studies.measurements("smoke").items() if m.name.endswith("untrained"))
+    done = f"_build/smoke/measured/{digest}.json"
+    line = [*command()[:5], done, "--config", "scale=smoke"]
+    env = os.environ | {"PYTHONPATH": str(tree), "MEMLIB_HOME": str(tree / "home")}
+    first = subprocess.run(line, cwd=tree, env=env, capture_output=True, text=True)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "header" in (tree / done).read_text()
+    second = subprocess.run(line, cwd=tree, env=env, capture_output=True, text=True)
+    assert "Nothing to be done" in second.stderr
+
+
+def test_a_scale_that_is_not_there_is_an_error_with_the_nearest(tree):
+    line = [*command()[:-1], "scale=laptpo"]
+    done = subprocess.run(line, cwd=tree, capture_output=True, text=True)
+    assert done.returncode
+    assert "did you mean 'laptop'" in done.stderr
+
+
+def test_planning_imports_no_torch():
+    code = "import sys, memlib.store, memlib.studies as s; s.measurements('paper'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
