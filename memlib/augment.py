@@ -46,11 +46,12 @@ class Augmentation:
 
 
 def augmentation(name: str, size: int = 32, mean=IMAGENET_MEAN, std=IMAGENET_STD, flip: float = 0.5) -> Augmentation:
-    """An augmentation set of paper A's appendix B by its name.
+    """An augmentation set by its name: those of paper A's appendix B, and MAE's own.
 
     Args:
-        name: `weak`, `normal`, `strong`, `independent`, `masking` (75 % of an 8 by 8 grid of patches) or
-            `none` (resized where needed, and normalised).
+        name: `weak`, `normal`, `strong`, `independent`, `masking` (75 % of an 8 by 8 grid of patches), `crop`
+            (random resized crop and flip, which MAE is trained with beside its masks) or `none` (resized where
+            needed, and normalised).
         size: Height and width of the views, in pixels.
         mean, std: Of the three channels, for pixels in 0..1.
         flip: Probability of each flip; the papers print 1, their code has .5.
@@ -83,6 +84,7 @@ def augmentation(name: str, size: int = 32, mean=IMAGENET_MEAN, std=IMAGENET_STD
             vertical,
         ],
         "masking": [],
+        "crop": [K.RandomResizedCrop((size, size), scale=(0.2, 1.0), cropping_mode="resample"), horizontal],
         "none": [],
     }
     return Augmentation(name, size, sets[name], mean, std)

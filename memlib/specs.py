@@ -11,10 +11,13 @@ from memlib.store import digest
 
 RECIPE = 1  # changes when the meaning of training, or of a default below, does; refactoring leaves it
 
-FRAMEWORKS = ("simclr",)
-ARCHITECTURES = ("resnet9",)
-AUGMENTATIONS = ("weak", "normal", "strong", "independent", "masking", "none")
-OPTIMIZERS = ("adamw", "lars")
+FRAMEWORKS = ("simclr", "simsiam", "byol", "dino", "mae", "supervised")
+ARCHITECTURES = ("resnet9", "resnet18", "resnet34", "resnet50", "vit_tiny", "vit_base")
+AUGMENTATIONS = ("weak", "normal", "strong", "independent", "masking", "crop", "none")
+OPTIMIZERS = ("adamw", "lars", "sgd")
+STEMS = ("7x7", "3x3")
+PATCHES = {"vit_tiny": 4, "vit_base": 16}  # pixels, where a spec says none
+POINTWISE = ("mae", "supervised")  # losses that are a mean over points: only these have a gradient of each point
 PRECISIONS = ("auto", "float32", "bfloat16")
 POINTS = ("all", "f", "g", "half:k/K", "without:shared", "without:candidates", "without:independent")
 
@@ -72,6 +75,16 @@ class EncoderSpec:
     flip: float = 0.5  # printed as 1, which is no randomness at all
     size: int = 32
     precision: str = "auto"  # bfloat16 autocast where the processor has it
+    stem: str = "7x7"  # of ResNet18 to 50: stride 2 and a max pool, as the papers; "3x3" keeps small images large
+    patch: int | None = None  # pixels of a ViT's patch; None: 4 for ViT-Tiny, 16 for ViT-Base
+    mask: float = 0.75  # share of the patches that MAE hides
+    momentum: float = 0.996  # of the teachers of BYOL and DINO at the start; a cosine to 1
+    stop: int | None = None  # epochs after which training ends, the schedule being that of `epochs`
+    until: float | None = None  # accuracy of the linear probe at which training ends
+    check: int = 10  # epochs between two looks at the probe
+    epsilon: float | None = None  # of differential privacy (DP-SGD); None: not private
+    delta: float = 1e-5
+    clip: float = 1.0  # norm of a point's gradient, of DP-SGD
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -80,6 +93,7 @@ class EncoderSpec:
             ("augment", AUGMENTATIONS),
             ("optimizer", OPTIMIZERS),
             ("precision", PRECISIONS),
+            ("stem", STEMS),
         ):
             if getattr(self, name) not in allowed:
                 raise nearest(getattr(self, name), allowed, name)
@@ -98,6 +112,8 @@ class EncoderSpec:
             ("warmup", 0.0, 1.0),
             ("temperature", 1e-4, None),
             ("flip", 0.0, 1.0),
+            ("momentum", 0.0, 1.0),
+            ("check", 1, None),
         ):
             value, kind = getattr(self, name), type(low)
             if isinstance(value, bool) or not isinstance(value, (int, kind)):
@@ -106,6 +122,10 @@ class EncoderSpec:
                 raise ValueError(
                     f"{name}={value!r}: allowed is {low} or more" + ("" if high is None else f", {high} at most")
                 )
+        for name, low, high in (("mask", 0.0, 1.0), ("delta", 0.0, 1.0), ("clip", 0.0, float("inf"))):
+            if not low < getattr(self, name) < high:
+                raise ValueError(f"{name}={getattr(self, name)!r}: allowed is above {low:g} and below {high:g}")
+        self._check_parts()
         if self.subset is not None and self.subset < 2:
             raise ValueError(f"subset={self.subset!r}: allowed is None (all points) or 2 and more")
         if self.points in ("f", "g") and not self.candidates:
@@ -119,6 +139,49 @@ class EncoderSpec:
                 raise ValueError(
                     f"points={self.points!r}: allowed is half:k/K with K even, as halves come in pairs, and k < K"
                 )
+
+    def _check_parts(self) -> None:
+        """What does not go together."""
+        vit, views = self.arch in PATCHES, f"framework={self.framework!r}"
+        if not vit and self.patch is not None:
+            raise ValueError(f"patch={self.patch} with arch={self.arch!r}: allowed with {', '.join(PATCHES)}")
+        if vit and (self.size_of_patch < 1 or self.size % self.size_of_patch):
+            fits = [str(p) for p in range(2, self.size) if self.size % p == 0]
+            raise ValueError(
+                f"patch={self.size_of_patch} does not divide size={self.size}: allowed are {', '.join(fits)}"
+            )
+        if self.stem != "7x7" and self.arch not in ("resnet18", "resnet34", "resnet50"):
+            raise ValueError(f"stem={self.stem!r} with arch={self.arch!r}: allowed with resnet18, resnet34, resnet50")
+        if self.framework == "mae" and not vit:
+            raise ValueError(f"{views} with arch={self.arch!r}: it hides patches; allowed are {', '.join(PATCHES)}")
+        if self.stop is not None and not 0 <= self.stop <= self.epochs:
+            raise ValueError(f"stop={self.stop!r}: allowed is None, or 0 to epochs={self.epochs}")
+        if self.until is not None and not 0 < self.until <= 1:
+            raise ValueError(f"until={self.until!r}: allowed is None, or an accuracy above 0 and up to 1")
+        if self.epsilon is None:
+            return
+        if not 0 < self.epsilon < float("inf"):
+            raise ValueError(f"epsilon={self.epsilon!r}: allowed is None (not private), or a number above 0")
+        if self.framework not in POINTWISE:
+            raise ValueError(
+                f"epsilon={self.epsilon:g} with {views}: its loss compares points of a batch, so that no point has a "
+                f"gradient of its own; allowed are {', '.join(POINTWISE)}"
+            )
+        if not vit:
+            raise ValueError(
+                f"epsilon={self.epsilon:g} with arch={self.arch!r}: BatchNorm mixes the points of a batch; "
+                f"allowed are {', '.join(PATCHES)}"
+            )
+
+    @property
+    def size_of_patch(self) -> int:
+        """Pixels of a patch's side; 0 for encoders that have no patches."""
+        return PATCHES.get(self.arch, 0) if self.patch is None else self.patch
+
+    @property
+    def end(self) -> int:
+        """Epochs after which training ends."""
+        return self.epochs if self.stop is None else self.stop
 
     @classmethod
     def of(cls, values: dict) -> EncoderSpec:

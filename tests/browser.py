@@ -19,6 +19,11 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 WIDTHS = (1400, 390)
 MISSING = f"no browser found ({', '.join(NAMES)}): install Chromium, for example `apt-get install chromium`"
 
+SETTLED = """async () => {
+    if (document.readyState !== 'complete' || document.querySelector('meta[http-equiv=refresh i]')) return false;
+    await window.MathJax?.startup?.promise;
+    return true;
+}"""
 LOOK = """() => ({
     wide: document.documentElement.scrollWidth - window.innerWidth,
     images: [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src),
@@ -81,10 +86,9 @@ def problems(folder: str | Path) -> list[str]:
                 asked.clear()
                 said.clear()
                 page.goto(f"{base}/{name}", wait_until="load")
-                with contextlib.suppress(Exception):  # a redirect has navigated meanwhile, or there is no MathJax
-                    page.evaluate("() => window.MathJax?.startup?.promise?.then(() => 1)")
-                page.wait_for_timeout(150)
-                page.wait_for_load_state("networkidle")
+                # a page that only redirects is followed; Playwright's own "networkidle" may never come after one
+                page.wait_for_function(SETTLED)
+                page.wait_for_timeout(200)
                 seen = page.evaluate(LOOK)
                 found += [f"{name} ({here}): request leaves the machine: {u}" for u in asked if _leaves(u)]
                 found += [f"{name} ({here}): {line}" for line in said if "favicon" not in line]
