@@ -45,7 +45,14 @@ class Augmentation:
         return f"Augmentation({self.name!r}, size={self.size})"
 
 
-def augmentation(name: str, size: int = 32, mean=IMAGENET_MEAN, std=IMAGENET_STD, flip: float = 0.5) -> Augmentation:
+def augmentation(
+    name: str,
+    size: int = 32,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    flip: float = 0.5,
+    crop: tuple[float, float] | None = None,
+) -> Augmentation:
     """An augmentation set by its name: those of paper A's appendix B, and MAE's own.
 
     Args:
@@ -55,6 +62,8 @@ def augmentation(name: str, size: int = 32, mean=IMAGENET_MEAN, std=IMAGENET_STD
         size: Height and width of the views, in pixels.
         mean, std: Of the three channels, for pixels in 0..1.
         flip: Probability of each flip; the papers print 1, their code has .5.
+        crop: Least and largest share of the image's area that a random resized crop takes; None: (.08, 1), as
+            torchvision's, or (.2, 1) for `crop`.
 
     Raises:
         KeyError: The name is unknown.
@@ -63,14 +72,15 @@ def augmentation(name: str, size: int = 32, mean=IMAGENET_MEAN, std=IMAGENET_STD
 
     if name not in AUGMENTATIONS:
         raise nearest(name, AUGMENTATIONS, "augmentation set")
-    crop = K.RandomResizedCrop((size, size), scale=(0.08, 1.0), cropping_mode="resample")
+    scale = crop or ((0.2, 1.0) if name == "crop" else (0.08, 1.0))
+    resized = K.RandomResizedCrop((size, size), scale=scale, cropping_mode="resample")
     horizontal, vertical = K.RandomHorizontalFlip(p=flip), K.RandomVerticalFlip(p=flip)
     # ColorJitter, not ColorJiggle: it follows PIL's arithmetic
     sets: dict[str, list[nn.Module]] = {
-        "weak": [crop, K.ColorJitter(0.9, 0.9, 0.9, 0.5, p=0.4), horizontal, K.RandomGrayscale(p=0.1)],
-        "normal": [crop, K.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), horizontal, K.RandomGrayscale(p=0.2)],
+        "weak": [resized, K.ColorJitter(0.9, 0.9, 0.9, 0.5, p=0.4), horizontal, K.RandomGrayscale(p=0.1)],
+        "normal": [resized, K.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), horizontal, K.RandomGrayscale(p=0.2)],
         "strong": [
-            crop,
+            resized,
             K.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.9),
             horizontal,
             K.RandomGrayscale(p=0.5),
@@ -78,13 +88,13 @@ def augmentation(name: str, size: int = 32, mean=IMAGENET_MEAN, std=IMAGENET_STD
         ],
         # printed with a kernel of 4, which does not exist: 3
         "independent": [
-            crop,
+            resized,
             K.RandomGaussianBlur((3, 3), (0.1, 5.0), p=0.8),
             K.RandomInvert(p=0.2),
             vertical,
         ],
         "masking": [],
-        "crop": [K.RandomResizedCrop((size, size), scale=(0.2, 1.0), cropping_mode="resample"), horizontal],
+        "crop": [resized, horizontal],
         "none": [],
     }
     return Augmentation(name, size, sets[name], mean, std)

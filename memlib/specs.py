@@ -79,6 +79,7 @@ class EncoderSpec:
     patch: int | None = None  # pixels of a ViT's patch; None: 4 for ViT-Tiny, 16 for ViT-Base
     mask: float = 0.75  # share of the patches that MAE hides
     momentum: float = 0.996  # of the teachers of BYOL and DINO at the start; a cosine to 1
+    prototypes: int = 4096  # outputs of DINO's head; the paper's 65,536 are for a million images
     stop: int | None = None  # epochs after which training ends, the schedule being that of `epochs`
     until: float | None = None  # accuracy of the linear probe at which training ends
     check: int = 10  # epochs between two looks at the probe
@@ -113,6 +114,7 @@ class EncoderSpec:
             ("temperature", 1e-4, None),
             ("flip", 0.0, 1.0),
             ("momentum", 0.0, 1.0),
+            ("prototypes", 2, None),
             ("check", 1, None),
         ):
             value, kind = getattr(self, name), type(low)

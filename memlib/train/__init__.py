@@ -1,0 +1,254 @@
+"""One loop for all objectives: an `EncoderSpec` becomes a trained encoder, whatever interrupts it.
+
+What a step draws depends on the seed and the step alone, so a checkpoint holds weights, optimizer state and the
+step, and a run that was killed ends in the same bits as one that was not (on the CPU, at the checkpoint's number of
+threads, which a continued run takes on).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memlib import data, splits, store
+from memlib.augment import Augmentation, augmentation
+from memlib.encoders import Encoder, from_spec
+from memlib.objectives import BUILDERS, Objective, build_objective
+from memlib.specs import EncoderSpec, half
+from memlib.train import checkpoints, steps
+from memlib.train.steps import circumstances
+
+__all__ = [
+    "SAVE_EVERY",
+    "Diverged",
+    "along",
+    "artefact",
+    "circumstances",
+    "encoder",
+    "initial",
+    "train",
+    "training_points",
+    "views_of",
+]
+
+log = logging.getLogger("memlib")
+SAVE_EVERY = 15.0  # seconds between checkpoints
+
+
+class Diverged(ArithmeticError):
+    """A loss that is not finite; the text has the step, the last good checkpoint and advice."""
+
+
+def encoder(spec: EncoderSpec, root: str | Path | None = None, save_every: float = SAVE_EVERY) -> Encoder:
+    """The encoder of a spec from the store, in evaluation mode on the CPU, trained first if it is missing.
+
+    Args:
+        root: Where the data set lies (default: MEMLIB_DATA).
+        save_every: Seconds between checkpoints.
+
+    Raises:
+        Diverged: The loss stopped being finite.
+        ValueError: The data set has fewer points than the spec needs, or fewer than a batch.
+    """
+    arrays, header = artefact(spec, root, save_every)
+    built = initial(spec)
+    part = f"{getattr(BUILDERS[spec.framework], 'measured', 'encoder')}."
+    built.load_state_dict({k.removeprefix(part): v for k, v in arrays.items() if k.startswith(part)})
+    built.made = header
+    return built.eval()
+
+
+def artefact(
+    spec: EncoderSpec, root: str | Path | None = None, save_every: float = SAVE_EVERY
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Stored weights of encoder and heads, the loss of every step (`loss`), and the header."""
+    train_set = data.load(spec.dataset, "train", root, size=spec.size)
+    folder = store.home() / "encoders"
+    # one state for all that end along the same training: each goes on where the one before ended
+    state = checkpoints.checkpoint_of(folder / f"{replace(spec, stop=None).key(train_set.fingerprint)}.safetensors")
+    path = folder / f"{spec.key(train_set.fingerprint)}.safetensors"
+    made = store.find_or_make(path, lambda: train(spec, train_set, state, save_every, root))
+    if spec.stop is None:
+        state.unlink(missing_ok=True)
+    return made
+
+
+def along(spec: EncoderSpec, every: int) -> Iterator[EncoderSpec]:
+    """The specs of the encoders along a training, before it and after `every` epochs each: Fig. 4 takes 5.
+
+    Each is an artefact of its own, which the training that is asked for in this order only passes once.
+
+    Raises:
+        ValueError: `every` is below 1.
+    """
+    if every < 1:
+        raise ValueError(f"every={every!r}: allowed is 1 and more epochs")
+    for epoch in range(0, spec.epochs, every):
+        yield replace(spec, stop=epoch)
+    yield spec
+
+
+def initial(spec: EncoderSpec) -> Encoder:
+    """The encoder of a spec before its first step: weights drawn from its seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        return from_spec(spec)
+
+
+def views_of(spec: EncoderSpec) -> Augmentation:
+    """The augmentation set that an encoder is trained, and so measured, with."""
+    return augmentation(spec.augment, spec.size, flip=spec.flip)
+
+
+def training_points(spec: EncoderSpec, n: int) -> Tensor:
+    """Indices int64 of the points that an encoder is trained on, of a data set of n in canonical order.
+
+    Raises:
+        ValueError: The splits need more points than there are.
+    """
+    pool = torch.arange(n) if spec.subset is None else splits.choose(n, spec.subset, spec.split_seed)
+    if part := half(spec.points):
+        k, of = part
+        return pool[splits.halves(len(pool), k, of, spec.split_seed)[0]]
+    if spec.points == "all":
+        return pool
+    sets = splits.split_points(len(pool), spec.shared, spec.candidates, spec.split_seed)
+    if spec.points in ("f", "g"):
+        return pool[torch.cat([sets.shared, sets.candidates if spec.points == "f" else sets.independent])]
+    left_out = getattr(sets, spec.points.removeprefix("without:"))
+    keep = torch.ones(len(pool), dtype=torch.bool)
+    keep[left_out] = False
+    return pool[keep]
+
+
+def train(
+    spec: EncoderSpec,
+    train_set: data.Dataset,
+    state: Path,
+    save_every: float = SAVE_EVERY,
+    root: str | Path | None = None,
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Train an encoder from its last state at `state`, or from the start; returns what the store keeps of it."""
+    from lightning_fabric import Fabric
+
+    points = training_points(spec, len(train_set))
+    if len(points) < spec.batch:
+        raise ValueError(
+            f"batch={spec.batch} with {len(points)} training points: allowed is {len(points)} at most; "
+            "take a smaller batch or more points"
+        )
+    batches = steps.Batches(len(points), spec.batch, spec.seed)
+    total, end = spec.epochs * batches.per_epoch, spec.end * batches.per_epoch
+
+    precision = steps.precision_of(spec.precision)
+    fabric = Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        objective = build_objective(from_spec(spec), spec, len(train_set.classes) if train_set.labelled else 0)
+    objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, optimizer = fabric.setup(objective, steps.build_optimizer(objective, spec))
+    images = train_set.images[points].to(fabric.device)
+    labels = train_set.labels[points] if train_set.labelled else torch.full((len(points),), -1)
+    labels = labels.to(fabric.device)
+    probe = _Probe(spec, train_set, points, root) if spec.until is not None else None
+
+    losses = torch.full((end,), torch.nan, device=fabric.device)
+    before = checkpoints.resume(state, objective, optimizer, losses, end)
+    start, spent, probed = before["step"], before.get("seconds", 0.0), list(before.get("probed", []))
+    began = saved = time.monotonic()
+    checked, done = start, start
+
+    def keep() -> None:
+        header = {"seconds": spent + time.monotonic() - began, "probed": probed}
+        checkpoints.save(state, objective, optimizer, losses, done, header)
+
+    progress = steps.Progress(spec, start, end)
+    for step in range(start, end):
+        if probed and probe and probed[-1][1] >= probe.wanted:
+            break
+        chosen = batches.at(step).to(fabric.device)
+        for group in optimizer.param_groups:
+            group["lr"] = spec.lr * steps.schedule(step, total, spec.warmup)
+        loss = model(*steps.views(objective, images[chosen], labels[chosen], spec.seed, step))
+        fabric.backward(loss)
+        losses[step] = loss.detach()
+        done = step + 1
+        epoch, rest = divmod(done, batches.per_epoch)
+        if not rest or fabric.device.type == "cpu":
+            _check(losses[checked:done], checked, spec, state)
+            checked = done
+        optimizer.step()
+        optimizer.zero_grad()
+        objective.update(done / total)
+        if probe and not rest and epoch % spec.check == 0:
+            probed.append((epoch, probe(objective)))
+        if time.monotonic() - saved > save_every and checked == done:
+            keep()
+            saved = time.monotonic()
+        progress.at(done, loss)
+    progress.close()
+    if spec.stop is not None and done > start:
+        keep()
+    header = {
+        "kind": "encoder",
+        "spec": spec.values(),
+        "fingerprint": train_set.fingerprint,
+        "points": len(points),
+        "steps": done,
+        "epochs": done / batches.per_epoch,
+        "started_at_step": start,
+        "parameters": sum(p.numel() for p in objective.encoder.parameters()),
+        "seconds": round(spent + time.monotonic() - began, 1),
+        **({"probed": probed, "reached": bool(probed) and probed[-1][1] >= probe.wanted} if probe else {}),
+        **circumstances(fabric.device, precision),
+    }
+    weights = {k: v.detach().cpu().contiguous() for k, v in objective.state_dict().items()}
+    return {**weights, "loss": losses[:done].cpu()}, header
+
+
+class _Probe:
+    """The accuracy of a linear probe on the encoder as it is, for `EncoderSpec.until`.
+
+    It is fitted on the training points and tested on as many of the test split as `TESTED`, with one seed.
+    """
+
+    TESTED = 2000
+
+    def __init__(self, spec: EncoderSpec, train_set: data.Dataset, points: Tensor, root: str | Path | None) -> None:
+        test_set = data.load(spec.dataset, "test", root, size=spec.size)
+        for one, split in ((train_set, "train"), (test_set, "test")):
+            if not one.labelled:
+                raise ValueError(
+                    f"until={spec.until} with dataset={spec.dataset!r}, whose {split} split has no labels: a linear "
+                    "probe needs them; take until=None, or a data set with labels"
+                )
+        chosen = splits.choose(len(test_set), min(self.TESTED, len(test_set)), spec.split_seed)
+        self.wanted = float(spec.until or 0)
+        self.fitted = train_set.images[points], train_set.labels[points]
+        self.tested = test_set.images[chosen], test_set.labels[chosen]
+
+    def __call__(self, objective: Objective) -> float:
+        from memlib import probe
+
+        encoder = getattr(objective, objective.measured)
+        (fit, known), (test, hidden) = self.fitted, self.tested
+        return probe.linear(probe.features(encoder, fit), known, probe.features(encoder, test), hidden, seeds=1).mean
+
+
+def _check(recent: Tensor, first: int, spec: EncoderSpec, state: Path) -> None:
+    finite = torch.isfinite(recent)
+    if finite.all():
+        return
+    step = first + int((~finite).nonzero()[0])
+    kept = f"the last good checkpoint is {state}" if state.exists() else "no checkpoint was written before"
+    raise Diverged(
+        f"the loss is {float(recent[step - first])} at step {step} of {spec}; {kept}. Take a smaller lr than "
+        f"{spec.lr:g}, a longer warmup than {spec.warmup:g}, or precision='float32'"
+    )

@@ -1,0 +1,129 @@
+"""What a step needs beside the objective: its batch, its random draws, its optimizer and learning rate."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import platform
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memlib.objectives import Objective
+from memlib.specs import EncoderSpec
+
+log = logging.getLogger("memlib")
+BLOCK = 512  # points whose views are drawn together: what each of several processes can draw by itself
+
+
+def generator(*seeds: int) -> torch.Generator:
+    """A CPU generator of its own for each combination of seeds."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1))
+
+
+class Batches:
+    """The points of each step, int64 [batch]: every epoch a new order, its last points left over."""
+
+    def __init__(self, n: int, batch: int, seed: int) -> None:
+        self.n, self.batch, self.seed = n, batch, seed
+        self.per_epoch = n // batch
+        self.epoch, self.order = -1, torch.empty(0)
+
+    def at(self, step: int) -> Tensor:
+        epoch, number = divmod(step, self.per_epoch)
+        if epoch != self.epoch:
+            self.epoch, self.order = epoch, torch.randperm(self.n, generator=generator(self.seed, 0, epoch))
+        return self.order[number * self.batch : (number + 1) * self.batch]
+
+
+def views(objective: Objective, images: Tensor, labels: Tensor, seed: int, step: int, first: int = 0) -> list[Tensor]:
+    """An objective's views of a batch [B, 3, H, W], or of the part of it that begins at block `first`.
+
+    They are drawn in blocks of points, each by a generator of (seed, step, block), so that several processes draw
+    what a single one does.
+    """
+    blocks = []
+    for number, start in enumerate(range(0, len(images), BLOCK), first):
+        draws = generator(seed, 1, step, *([number] if number else []))
+        part = slice(start, start + BLOCK)
+        with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+            torch.manual_seed(draws.initial_seed())  # for an objective that draws by itself
+            blocks.append(objective.views(images[part], labels[part], draws))
+    return list(blocks[0]) if len(blocks) == 1 else [torch.cat(same) for same in zip(*blocks, strict=True)]
+
+
+def build_optimizer(objective: Objective, spec: EncoderSpec) -> torch.optim.Optimizer:
+    """AdamW, SGD or LARS; biases and norms are neither decayed nor, by LARS, adapted."""
+    from lightly.models.utils import get_weight_decay_parameters
+    from lightly.utils.lars import LARS
+
+    decayed, others = get_weight_decay_parameters([objective])
+    decayed, others = ([p for p in group if p.requires_grad] for group in (decayed, others))
+    groups = [
+        {"params": decayed, "weight_decay": spec.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if spec.optimizer == "lars":
+        return LARS(groups, lr=spec.lr, momentum=0.9)
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=spec.lr, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=spec.lr, fused=not torch.backends.mps.is_available())
+
+
+def schedule(step: int, total: int, warmup: float) -> float:
+    """Share of the learning rate at a step: a linear warm-up, then half a cosine to 0."""
+    from lightly.utils.scheduler import cosine_schedule
+
+    warm = round(warmup * total)
+    if step < warm:
+        return (step + 1) / warm
+    return cosine_schedule(step - warm, max(total - warm, 1), 1.0, 0.0)
+
+
+def precision_of(name: str) -> str:
+    """Fabric's name of the precision; `auto` is bfloat16 autocast where the processor has it."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            has = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            has = not torch.backends.mps.is_available() and torch.cpu.get_capabilities().get("avx512_bf16", False)
+        name = "bfloat16" if has else "float32"
+    return {"bfloat16": "bf16-mixed", "float32": "32-true"}[name]
+
+
+def circumstances(device: torch.device, precision: str) -> dict[str, Any]:
+    """Date, device, threads and versions: what a page says about how a result came about."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "device": f"{device.type} ({name})",
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "torch": str(torch.__version__),
+    }
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a line in the log now and then, and nothing on a page."""
+
+    def __init__(self, spec: EncoderSpec, start: int, total: int) -> None:
+        from tqdm import tqdm
+
+        self.name = f"{spec.framework} {spec.arch} {spec.dataset} {spec.points} seed {spec.seed}"
+        self.total = total
+        self.bar = tqdm(total=total, initial=start, desc=self.name, unit="step", disable=None, leave=False)
+        self.said = time.monotonic() - 25  # the first line after 5 s, then every 30
+        if start:
+            log.info("%s: continues at step %d of %d", self.name, start, total)
+
+    def at(self, step: int, loss: Tensor) -> None:
+        self.bar.update()
+        if time.monotonic() - self.said > 30:
+            self.said = time.monotonic()
+            log.info("%s: step %d of %d, loss %.3f", self.name, step, self.total, float(loss.detach()))
+
+    def close(self) -> None:
+        self.bar.close()
