@@ -10,31 +10,45 @@ from memlib.specs import EncoderSpec, half, nearest
 
 
 def test_the_key_changes_with_every_field_and_with_the_images():
-    base = EncoderSpec(points="f", candidates=5)
+    base = EncoderSpec(points="f", candidates=5, framework="mae", arch="vit_tiny")
+    private = dataclasses.replace(base, epsilon=8.0)
+    convolutional = EncoderSpec(arch="resnet18")
     changed = {
-        "dataset": "digits",
-        "points": "g",
-        "subset": 100,
-        "shared": 1,
-        "candidates": 6,
-        "split_seed": 1,
-        "seed": 1,
-        "epochs": 1,
-        "batch": 4,
-        "optimizer": "lars",
-        "lr": 0.5,
-        "weight_decay": 0.5,
-        "warmup": 0.5,
-        "temperature": 0.1,
-        "augment": "weak",
-        "flip": 1.0,
-        "size": 64,
-        "precision": "float32",
+        "framework": (base, "supervised"),
+        "arch": (base, "vit_base"),
+        "dataset": (base, "digits"),
+        "points": (base, "g"),
+        "subset": (base, 100),
+        "shared": (base, 1),
+        "candidates": (base, 6),
+        "split_seed": (base, 1),
+        "seed": (base, 1),
+        "epochs": (base, 1),
+        "batch": (base, 4),
+        "optimizer": (base, "lars"),
+        "lr": (base, 0.5),
+        "weight_decay": (base, 0.5),
+        "warmup": (base, 0.5),
+        "temperature": (base, 0.1),
+        "augment": (base, "weak"),
+        "flip": (base, 1.0),
+        "size": (base, 64),
+        "precision": (base, "float32"),
+        "stem": (convolutional, "3x3"),
+        "patch": (base, 8),
+        "mask": (base, 0.5),
+        "momentum": (base, 0.9),
+        "prototypes": (base, 64),
+        "stop": (base, 5),
+        "until": (base, 0.5),
+        "check": (base, 5),
+        "epsilon": (base, 20.0),
+        "delta": (private, 1e-6),
+        "clip": (private, 0.5),
     }
-    assert {f.name for f in dataclasses.fields(EncoderSpec)} - {"framework", "arch"} == changed.keys()
-    keys = [base.key("a"), base.key("b")] + [
-        dataclasses.replace(base, **{name: value}).key("a") for name, value in changed.items()
-    ]
+    assert {f.name for f in dataclasses.fields(EncoderSpec)} == changed.keys()
+    keys = [key for one in (base, private, convolutional) for key in (one.key("a"), one.key("b"))]
+    keys += [dataclasses.replace(one, **{name: value}).key("a") for name, (one, value) in changed.items()]
     assert len(set(keys)) == len(keys)
 
 
@@ -69,6 +83,23 @@ def test_halves_come_in_pairs(k, of):
         ({"lr": float("nan")}, ValueError, "lr=nan"),
         ({"warmup": 1.5}, ValueError, "1.0 at most"),
         ({"subset": 1}, ValueError, "subset=1"),
+        ({"arch": "vit_tiny", "patch": 5}, ValueError, "patch=5 does not divide size=32: allowed are 2, 4, 8, 16"),
+        ({"arch": "vit_base", "size": 40}, ValueError, "patch=16 does not divide size=40"),
+        ({"patch": 4}, ValueError, "patch=4 with arch='resnet9': allowed with vit_tiny, vit_base"),
+        ({"stem": "3x3"}, ValueError, "stem='3x3' with arch='resnet9': allowed with resnet18"),
+        ({"stem": "5x5"}, KeyError, "unknown stem '5x5'"),
+        ({"framework": "mae"}, ValueError, "it hides patches; allowed are vit_tiny, vit_base"),
+        ({"mask": 1.0}, ValueError, "mask=1.0: allowed is above 0 and below 1"),
+        ({"momentum": 1.1}, ValueError, "momentum=1.1"),
+        ({"stop": 101}, ValueError, "stop=101: allowed is None, or 0 to epochs=100"),
+        ({"until": 0.0}, ValueError, "until=0.0: allowed is None, or an accuracy above 0"),
+        ({"check": 0}, ValueError, "check=0: allowed is 1 or more"),
+        ({"epsilon": 8.0}, ValueError, "loss compares points of a batch"),
+        ({"framework": "supervised", "epsilon": 8.0}, ValueError, "BatchNorm mixes the points of a batch"),
+        ({"framework": "mae", "arch": "vit_tiny", "epsilon": 0.0}, ValueError, "epsilon=0.0"),
+        ({"framework": "mae", "arch": "vit_tiny", "epsilon": -1.0}, ValueError, "a number above 0"),
+        ({"delta": 0.0}, ValueError, "delta=0.0: allowed is above 0 and below 1"),
+        ({"clip": -1.0}, ValueError, "clip=-1.0"),
     ],
 )
 def test_a_spec_that_cannot_work_names_the_field_and_what_is_allowed(values, error, text):
