@@ -11,7 +11,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +23,48 @@ RECIPE = 1  # changes when the meaning of measuring does
 NOTEBOOKS = {  # the designs that each notebook reads
     "03_sslmem": ("papers", "halves"),
     "04_1_layermem": ("halves", "papers"),
+    "04_1_resnets": ("resnet18", "resnet34", "resnet50"),
+    "04_1_vit": ("vit_mae",),
+    "04_1_frameworks": (
+        "resnet9_simclr",
+        "resnet9_simsiam",
+        "resnet9_byol",
+        "resnet9_dino",
+        "vit_mae",
+        "vit_dino",
+    ),
     "05_1_unitmem": ("halves", "papers"),
+    "05_1_ssl_vs_sl": ("ssl", "sl", "sl_converged"),
+    "05_1_privacy": ("vit_mae", "dp20", "dp8"),
 }
 SCALES = ("smoke", "laptop", "paper")
-DESIGNS = ("halves", "papers")
+KINDS = ("halves", "papers")
+OF_TRAINING = ("stop", "until", "check", "epsilon", "delta", "clip")  # what an untrained encoder knows nothing of
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One encoder, measured on its design's points and on as many as `external` test images (S_E).
 
-    `name` says which it is among its design's: `halves-0`, `papers-f1`, `halves-0-untrained`.
+    `name` says which it is among its design's: `halves-0`, `papers-f1`, `halves-0-untrained`. With `classes`
+    ClassMem is measured, too; `probe` names the data sets on which a linear probe of the encoder is fitted, on
+    `probe_points` of their training images (None: on all), and tested.
     """
 
     name: str
     encoder: EncoderSpec
     views: int
     external: int
+    classes: bool = False
+    probe: tuple[str, ...] = ()
+    probe_points: int | None = None
 
     def values(self) -> dict[str, Any]:
-        """The fields that decide the numbers, as plain values."""
-        return {"recipe": RECIPE, "encoder": self.encoder.digest, "views": self.views, "external": self.external}
+        """The fields that decide the numbers, as plain values; what is not measured leaves no trace."""
+        values = {"recipe": RECIPE, "encoder": self.encoder.digest, "views": self.views, "external": self.external}
+        classes = {"classes": True} if self.classes else {}
+        probe = {"probe": list(self.probe), "probe_points": self.probe_points} if self.probe else {}
+        return values | classes | probe
 
     @property
     def digest(self) -> str:
@@ -51,7 +72,7 @@ class Measurement:
         return digest(self.values())
 
     def key(self, *fingerprints: str) -> str:
-        """The key of this measurement on training and test images of these fingerprints."""
+        """The key of this measurement on training and test images of these fingerprints, and those of its probes."""
         return digest({"images": fingerprints, **self.values()})
 
 
@@ -81,60 +102,93 @@ def scale(name: str) -> dict[str, Any]:
     return yaml.safe_load(path.read_text())
 
 
+def designs(scale_name: str) -> tuple[str, ...]:
+    """The designs of a scale, as its file has them.
+
+    Raises:
+        KeyError: There is no such scale.
+    """
+    return tuple(scale(scale_name)["designs"])
+
+
 def pairs(scale_name: str, design: str, **overrides: Any) -> list[Pair]:
     """The pairs of encoders of a design at a scale.
 
+    What a design does not state of the encoder and of measuring stands in the scale's `encoder` and `measure`. Its
+    `kind`, where its name is not one, is `halves` (complementary halves) or `papers` (S_S shared; S_C of f; S_I of g).
+
     Args:
-        design: `halves` (complementary halves) or `papers` (S_S shared; S_C of f; S_I of g).
-        overrides: Fields of the scale's design, of its encoder, `views` or `external`; None: as the scale has it.
+        design: One of `designs(scale_name)`.
+        overrides: Fields of `EncoderSpec` but its points; `pairs`; fields of `Measurement`. None: as the scale has it.
 
     Raises:
-        KeyError: The scale, the design or an override is unknown.
+        KeyError: The scale, the design or a field is unknown.
+        ValueError: A value is out of its range.
     """
     sizes = scale(scale_name)
-    if design not in DESIGNS:
-        raise nearest(design, DESIGNS, "design")
-    values = {**sizes["encoder"], **sizes["designs"][design], **sizes["measure"]}
+    if design not in sizes["designs"]:
+        raise nearest(design, sizes["designs"], "design")
+    values = {**sizes["encoder"], **sizes["measure"], **sizes["designs"][design]}
+    kind = values.pop("kind", design)
+    if kind not in KINDS:
+        raise nearest(kind, KINDS, f"kind of design {design!r}")
+    measured = [field.name for field in fields(Measurement) if field.name not in ("name", "encoder")]
+    known = [field.name for field in fields(EncoderSpec) if field.name != "points"] + ["pairs", *measured]
     for name, value in overrides.items():
-        if name not in values:
-            raise nearest(name, values, "override")
+        if name not in known:
+            raise nearest(name, known, "override")
         if value is not None:
             values[name] = value
-    measure = {name: values.pop(name) for name in ("views", "external")}
+    measure = {name: values.pop(name) for name in measured if name in values}
+    measure["probe"] = tuple(measure.get("probe", ()))
     count, seed = values.pop("pairs"), values.pop("seed")
     if not isinstance(count, int) or count < 1:
         raise ValueError(f"pairs={count!r}: allowed is a whole number of 1 or more")
+    plain = {name: value for name, value in values.items() if name not in OF_TRAINING}
 
     def both(points: str, name: str, seed: int) -> tuple[Measurement, Measurement]:
-        spec = EncoderSpec(**values, points=points, seed=seed)
-        untrained = EncoderSpec(**{**values, "epochs": 0}, points=points, seed=seed)
+        spec = EncoderSpec.of({**values, "points": points, "seed": seed})
+        untrained = EncoderSpec.of({**plain, "epochs": 0, "points": points, "seed": seed})
         return Measurement(name, spec, **measure), Measurement(f"{name}-untrained", untrained, **measure)
 
     result = []
     for j in range(count):
-        sides = (f"half:{2 * j}/{2 * count}", f"half:{2 * j + 1}/{2 * count}") if design == "halves" else ("f", "g")
-        names = (f"halves-{2 * j}", f"halves-{2 * j + 1}") if design == "halves" else (f"papers-f{j}", f"papers-g{j}")
-        f, f_untrained = both(sides[0], names[0], seed + 2 * j)
-        g, g_untrained = both(sides[1], names[1], seed + 2 * j + 1)
+        first, second = 2 * j, 2 * j + 1
+        halves = kind == "halves"
+        sides = (f"half:{first}/{2 * count}", f"half:{second}/{2 * count}") if halves else ("f", "g")
+        names = (f"{design}-{first}", f"{design}-{second}") if halves else (f"{design}-f{j}", f"{design}-g{j}")
+        f, f_untrained = both(sides[0], names[0], seed + first)
+        g, g_untrained = both(sides[1], names[1], seed + second)
         result.append(Pair(f, g, f_untrained, g_untrained))
     return result
 
 
 def measurements(scale_name: str, notebook: str | None = None) -> dict[str, Measurement]:
-    """What a notebook (None: all of them) reads at a scale, by digest; encoders of early pairs first.
+    """What a notebook reads at a scale (None: all that the scale has), by digest; encoders of early pairs first.
 
     Raises:
         KeyError: The scale or the notebook is unknown.
     """
     if notebook is not None and notebook not in NOTEBOOKS:
         raise nearest(notebook, NOTEBOOKS, "notebook")
-    designs = dict.fromkeys(d for n in ([notebook] if notebook else NOTEBOOKS) for d in NOTEBOOKS[n])
-    by_turns = sorted((t for d in designs for t in enumerate(pairs(scale_name, d))), key=lambda t: t[0])
+    wanted = NOTEBOOKS[notebook] if notebook else designs(scale_name)
+    by_turns = sorted((t for d in wanted for t in enumerate(pairs(scale_name, d))), key=lambda t: t[0])
     return {m.digest: m for _, pair in by_turns for m in _members(pair)}
 
 
 def _members(pair: Pair) -> Iterator[Measurement]:
     yield from (pair.f, pair.g, pair.f_untrained, pair.g_untrained)
+
+
+def _line(m: Measurement) -> str:
+    """A measurement in words, for the plan."""
+    spec = m.encoder
+    said = [f"{spec.framework} {spec.arch} {spec.dataset}", f"{spec.end} epochs", f"seed {spec.seed}"]
+    said += [f"until the probe reaches {spec.until:g}"] if spec.until else []
+    said += [f"epsilon {spec.epsilon:g}"] if spec.epsilon else []
+    said += ["ClassMem"] if m.classes else []
+    said += [f"probed on {', '.join(m.probe)}"] if m.probe else []
+    return ", ".join(said)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -152,9 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
         listed = measurements(options.scale)
         if options.command == "plan":
             for key, m in listed.items():
-                spec = m.encoder
-                what = f"{spec.framework} {spec.arch} {spec.dataset}, {spec.epochs} epochs, seed {spec.seed}"
-                print(f"{key}  {m.name:20s} {what}")
+                print(f"{key}  {m.name:26s} {_line(m)}")
             return 0
         if options.digest not in listed:
             raise nearest(options.digest, listed, f"measurement of scale {options.scale}")

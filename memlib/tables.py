@@ -7,7 +7,7 @@ views, and what UnitMem needs of every unit. Those of the published scale lie in
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Table:
         active: {layer: whether any of these points activates the unit, [U]}.
         header: What was measured: spec, choices, circumstances.
         made: Whether it was computed just now, and not read.
+        classmem: {layer: ClassMem [U] on all seen points, without augmentation}; empty where it was not measured.
+        probe: {data set: accuracy of a linear probe, one a seed}; empty where it was not measured.
     """
 
     points: np.ndarray
@@ -48,6 +50,8 @@ class Table:
     active: dict[str, np.ndarray]
     header: dict[str, Any]
     made: bool
+    classmem: dict[str, np.ndarray] = field(default_factory=dict)
+    probe: dict[str, list[float]] = field(default_factory=dict)
 
 
 def table(measurement: studies.Measurement, scale: str) -> Table:
@@ -76,6 +80,8 @@ def table(measurement: studies.Measurement, scale: str) -> Table:
         by_layer(found["top"] > 0),
         header,
         made,
+        by_layer(found["classmem"]) if "classmem" in found else {},
+        header.get("probe", {}),
     )
 
 
@@ -166,7 +172,7 @@ def study(scale: str, design: str, **overrides: Any) -> Study:
     untrained = [(f, g) for _, _, f, g in measured]
     crossed, crossed_untrained = pairs, [claims.pair(f, g) for f, g in untrained]
     nulls = {"untrained encoders": crossed_untrained}
-    if design == "halves":
+    if half(members[0][0].encoder.points):
         crossed, crossed_untrained = _crossed([(f, g) for f, g, _, _ in measured]), _crossed(untrained)
     same = {"encoders of the same points": [_same_points(p, i) for i, p in enumerate(crossed)]} if crossed else {}
     return Study(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +69,7 @@ class Units:
         strongest: layer -> index [U] of each unit's strongest point, among both sets together (N points).
         active: layer -> [U] bool, whether any point activates the unit.
         member: [N] bool, which of the points the encoder was trained on.
+        classmem: layer -> ClassMem [U] on all points that it was trained on; empty where it was not measured.
     """
 
     seen: Mapping[str, Array]
@@ -76,6 +77,7 @@ class Units:
     strongest: Mapping[str, NDArray[np.int64]]
     active: Mapping[str, NDArray[np.bool_]]
     member: NDArray[np.bool_]
+    classmem: Mapping[str, Array] = field(default_factory=dict)
 
 
 def units(table: Any) -> Units:
@@ -87,7 +89,12 @@ def units(table: Any) -> Units:
     place[compared] = np.arange(compared.size)
     strongest = {layer: place[rows] for layer, rows in table.top_row.items()}
     return Units(
-        table.unitmem["seen"], table.unitmem["unseen"], strongest, table.active, table.seen[compared].astype(bool)
+        table.unitmem["seen"],
+        table.unitmem["unseen"],
+        strongest,
+        table.active,
+        table.seen[compared].astype(bool),
+        table.classmem,
     )
 
 
