@@ -1,57 +1,13 @@
-"""The encoders by name, each with the table of its layers in the papers' names."""
+"""The ResNet9 of paper A's Table 8."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import Tensor, nn
 
-from memlib.specs import ARCHITECTURES, nearest
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A row of an encoder's layer table.
-
-    Attributes:
-        name: As in the papers' tables: `1` … `8`, `Res2`, `BN1`, `MaxPool1`, …, `output`.
-        module: Dotted path of the module whose output is "the output after this layer" (LayerMem).
-        unit_module: Dotted path of the module behind the layer's non-linearity (UnitMem); None: it has none.
-        kind: `conv`, `bn`, `pool`, `residual` or `output`.
-        units: Channels or features that it puts out.
-        numbered: Whether the papers' tables by layer (Table 1) list it; all rows together are those by
-            module (Table 18).
-        parameters: How many it has.
-    """
-
-    name: str
-    module: str
-    unit_module: str | None
-    kind: str
-    units: int
-    numbered: bool
-    parameters: int
-
-
-class Encoder(nn.Module):
-    """Images float [N, 3, H, W] to representations [N, dim], with the table of its layers in forward order."""
-
-    layers: tuple[Layer, ...]
-    dim: int
-    made: dict[str, Any]  # the store's header: spec, steps, seconds, device; of encoders from the store
-
-
-def build_encoder(name: str, **options) -> Encoder:
-    """An encoder by its name, with weights drawn from torch's global generator.
-
-    Raises:
-        KeyError: The name is unknown.
-    """
-    if name not in BUILDERS:
-        raise nearest(name, ARCHITECTURES, "encoder")
-    return BUILDERS[name](**options)
+from memlib.encoders.base import Encoder, Layer, parameters
 
 
 class ConvBlock(nn.Sequential):
@@ -96,7 +52,9 @@ class ResNet9(Encoder):
         self.conv4_0 = ConvBlock(128, 256, pool=True)  # -> 2x2
         self.res6 = Residual(256)
         self.pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())  # -> [N, 256]
-        self.layers = tuple(self._table())
+        rows = list(self._table())
+        names = [None, *(row.name for row in rows)]
+        self.layers = tuple(replace(row, previous=name) for row, name in zip(rows, names, strict=False))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.res2(self.conv2_0(self.conv1(x)))
@@ -116,7 +74,7 @@ class ResNet9(Encoder):
         )
         for number, suffix, path in blocks:
             block = self.get_submodule(path)
-            size = {name: sum(p.numel() for p in part.parameters()) for name, part in block.named_children()}
+            size = {name: parameters(part) for name, part in block.named_children()}
             units = int(block.get_parameter("conv.bias").numel())
             yield Layer(number, f"{path}.conv", f"{path}.relu", "conv", units, True, size["conv"])
             yield Layer(f"BN{suffix}", f"{path}.bn", None, "bn", units, False, size["bn"])
@@ -126,6 +84,3 @@ class ResNet9(Encoder):
                 name = path.split(".")[0]
                 yield Layer(name.capitalize(), name, None, "residual", units, True, 0)
         yield Layer("output", "pool", None, "output", self.dim, False, 0)
-
-
-BUILDERS: dict[str, Callable[..., Encoder]] = {"resnet9": ResNet9}
