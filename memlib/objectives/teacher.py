@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from memlib.augment import Augmentation, augmentation
 from memlib.encoders import Encoder
@@ -28,20 +29,24 @@ class DINO(Objective):
 
     def __init__(self, encoder: Encoder, spec: EncoderSpec, augment: Augmentation, classes: int = 0) -> None:
         from lightly.loss import DINOLoss
-        from lightly.models.modules import DINOProjectionHead
 
         super().__init__(encoder, spec, augment)
         step = spec.size_of_patch or 1
         half = max(spec.size // 2 // step, 1) * step
         self.augment_local = augmentation(spec.augment, half, flip=spec.flip, crop=LOCAL_SCALE)
-        self.head = DINOProjectionHead(encoder.dim, self.wide, 256, spec.prototypes, batch_norm=self.normalised)
+        self.head = self._head(spec.prototypes)
         self.teacher = copy.deepcopy(encoder).requires_grad_(False)
-        self.teacher_head = DINOProjectionHead(
-            encoder.dim, self.wide, 256, spec.prototypes, batch_norm=self.normalised
-        ).requires_grad_(False)
+        self.teacher_head = self._head(spec.prototypes).requires_grad_(False)
         self.teacher_head.load_state_dict(self.head.state_dict())
         self.loss = DINOLoss(spec.prototypes)
         self.start = spec.momentum
+
+    def _head(self, prototypes: int) -> nn.Module:
+        from lightly.models.modules import DINOProjectionHead
+
+        with warnings.catch_warnings():  # it uses the older of torch's two weight norms
+            warnings.simplefilter("ignore", FutureWarning)
+            return DINOProjectionHead(self.encoder.dim, self.wide, 256, prototypes, batch_norm=self.normalised)
 
     def views(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         local = self.augment_local(images.repeat(LOCAL, 1, 1, 1), generator)
