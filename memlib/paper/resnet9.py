@@ -1,7 +1,4 @@
-"""Numbers that the papers print, for tables that set them beside ours. Never a target of a test.
-
-Paper A: "Localizing Memorization in SSL Vision Encoders" (NeurIPS 2024); ResNet9, SimCLR, CIFAR10, 600 epochs.
-"""
+"""Tables 1, 3 and 18: LayerMem of ResNet9, SimCLR on CIFAR10, 600 epochs."""
 
 # Table 1: row -> (LayerMem, its delta, LayerMem of Top50, its delta, LayerMem of Least50)
 TABLE_1: dict[str, tuple[float, float | None, float, float | None, float]] = {
