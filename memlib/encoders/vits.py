@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from timm.layers import resample_abs_pos_embed
@@ -67,7 +68,10 @@ class Block(vision_transformer.Block):
 
     def __init__(self, width: int, heads: int) -> None:
         # nn.LayerNorm itself: opacus has a fast rule for it and not for timm's subclass
-        super().__init__(width, heads, qkv_bias=True, norm_layer=partial(nn.LayerNorm, eps=1e-6))
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)
+        super().__init__(width, heads, qkv_bias=True, norm_layer=norm)
+        # on processors torch's fused attention takes four times as long as plain products, most of it backwards
+        self.attn.fused_attn = torch.cuda.is_available()
         self.sum1, self.sum2 = nn.Identity(), nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
@@ -101,10 +105,11 @@ class ViT(Encoder):
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.pool = First()
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):  # MAE's
-                nn.init.xavier_uniform_(module.weight.flatten(1))
-                nn.init.zeros_(module.bias)
+        for name, parameter in self.named_parameters():  # MAE's start, of linear layers and the patch convolution
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.ndim in (2, 4):
+                nn.init.xavier_uniform_(parameter.data.flatten(1))
         self.layers = tuple(self._table())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,9 +133,9 @@ class ViT(Encoder):
 
     def _table(self) -> Iterator[Layer]:
         before = None  # the sum that enters the block
-        for number, block in enumerate(self.blocks, 1):
+        for number in range(1, len(self.blocks) + 1):
             path = f"blocks.{number - 1}"
-            att, fc = parameters(block.attn), parameters(block.mlp)
+            att, fc = (parameters(self.get_submodule(f"{path}.{part}")) for part in ("attn", "mlp"))
             names = [f"{name}{number}" for name in ("ATT", "ATTRes", "FC", "FCRes")]
             yield Layer(names[0], f"{path}.attn", None, "attention", self.dim, True, att, before)
             yield Layer(names[1], f"{path}.sum1", None, "residual", self.dim, True, 0)

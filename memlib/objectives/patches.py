@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from memlib.augment import Augmentation
 from memlib.encoders import Encoder
-from memlib.encoders.vits import ViT
+from memlib.encoders.vits import Block, ViT
 from memlib.objectives.base import Objective, exact
 from memlib.specs import EncoderSpec
 
@@ -50,7 +50,6 @@ class Decoder(nn.Module):
 
     def __init__(self, dim: int, patches: int, pixels: int, depth: int = 4) -> None:
         from lightly.models.utils import get_2d_sine_cosine_positional_embedding
-        from timm.models.vision_transformer import Block
 
         super().__init__()
         width = max(96, dim * 2 // 3 // 32 * 32)  # the paper's 512 for 768, and as much less for smaller encoders
@@ -59,7 +58,7 @@ class Decoder(nn.Module):
         nn.init.normal_(self.hidden, std=0.02)
         places = get_2d_sine_cosine_positional_embedding(width, round(patches**0.5), True)
         self.register_buffer("places", torch.as_tensor(places, dtype=torch.float32).unsqueeze(0), persistent=False)
-        self.blocks = nn.Sequential(*[Block(width, width // 32, qkv_bias=True) for _ in range(depth)])
+        self.blocks = nn.Sequential(*[Block(width, width // 32) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
         self.paint = nn.Linear(width, pixels)
 
