@@ -114,12 +114,14 @@ def designs(scale_name: str) -> tuple[str, ...]:
 def pairs(scale_name: str, design: str, **overrides: Any) -> list[Pair]:
     """The pairs of encoders of a design at a scale.
 
-    What a design does not state of the encoder and of measuring stands in the scale's `encoder` and `measure`. Its
-    `kind`, where its name is not one, is `halves` (complementary halves) or `papers` (S_S shared; S_C of f; S_I of g).
+    What a design does not state of the encoder and of measuring stands in the scale's `encoder` and `measure`.
+    Its `kind`, where its name is not one, is `halves` (complementary halves) or `papers` (S_S shared; S_C of f;
+    S_I of g).
 
     Args:
         design: One of `designs(scale_name)`.
-        overrides: Fields of `EncoderSpec` but its points; `pairs`; fields of `Measurement`. None: as the scale has it.
+        overrides: Fields of `EncoderSpec` but its points; `pairs`; fields of `Measurement` but its name. None: as
+            the scale has it.
 
     Raises:
         KeyError: The scale, the design or a field is unknown.

@@ -1,11 +1,8 @@
-"""The measurements that pages are computed from: small tables, read where they exist and made where they do not.
-
-One table holds one encoder: the distances of every layer on every point of its design for two independent draws of
-views, and what UnitMem needs of every unit. Those of the published scale lie in `book/results`.
-"""
+"""One encoder, measured: read where the measurement exists, made where it does not."""
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from memlib import claims, data, measure, splits, store, studies, train
+from memlib import data, measure, metrics, splits, store, studies, train
+from memlib.encoders import Encoder
 from memlib.specs import EncoderSpec, half
 
 SETS = ("S_S", "S_C", "S_I", "S_E")  # codes 0 … 3 in `sets`
@@ -85,127 +83,6 @@ def table(measurement: studies.Measurement, scale: str) -> Table:
     )
 
 
-@dataclass(frozen=True)
-class Study:
-    """A design at a scale, measured: what the claims of a page are tested on.
-
-    Attributes:
-        pairs: f and g of each pair.
-        crossed: Pairs with all four sets. Of halves: encoders of different pairs, no encoder in two of these;
-            in the papers' design the pairs themselves.
-        nulls, crossed_nulls: As `pairs` and `crossed`, with nothing to find: before training, and trained on the
-            same points with other seeds.
-        units, untrained: The units of all encoders, f and g of the first pair first; and before training.
-        tables: The measurements, f and g of the first pair first.
-    """
-
-    pairs: list[claims.Pair]
-    crossed: list[claims.Pair]
-    nulls: dict[str, list[claims.Pair]]
-    crossed_nulls: dict[str, list[claims.Pair]]
-    units: list[claims.Units]
-    untrained: list[claims.Units]
-    tables: list[Table]
-
-    def points(self) -> np.ndarray:
-        """Rows of the points that some encoders saw and others did not."""
-        seen = np.stack([table.seen for table in self.tables])
-        return np.flatnonzero(seen.any(0) & ~seen.all(0))
-
-    def scores(self, layer: str, draw: str = "score") -> np.ndarray:
-        """SSLMem' of each of `points()`, of all encoders: those that saw a point against those that did not.
-
-        As eq. 1 wants: over encoders first, then the ratio.
-        """
-        rows = self.points()
-        seen = np.stack([table.seen[rows] for table in self.tables])  # [E, R]
-        d = np.stack([table.align[layer][DRAWS.index(draw), rows] for table in self.tables]).astype(np.float64)
-        inside, outside = (np.average(d, axis=0, weights=w) for w in (seen, ~seen))
-        return (outside - inside) / (outside + inside)
-
-    def images(self, rows: np.ndarray, scale: str) -> np.ndarray:
-        """The images of rows, uint8 [n, H, W, 3], as they travel with the measurements."""
-        first = self.tables[0]
-        return thumbnails(first.header["encoder"]["dataset"], "train", first.points[rows], scale)
-
-    def ran(self) -> dict[str, str]:
-        """What was run, for the reader: sizes, seeds, choices, circumstances, and whether it was read or computed."""
-        first, headers = self.tables[0], [table.header for table in self.tables]
-        spec, choices, trained = first.header["encoder"], first.header["choices"], [h["training"] for h in headers]
-        counts = [
-            f"{int((first.sets == i).sum()):,} {name}" for i, name in enumerate(SETS) if (first.sets == i).any()
-        ]
-        made = sum(table.made for table in self.tables)
-        dates = sorted({h["date"] for h in headers})
-        return {
-            "encoders": f"{len(self.pairs)} pairs f, g: {spec['arch']}, {spec['framework']}, {spec['dataset']}",
-            "points": f"{', '.join(counts)}; each encoder was trained on {trained[0]['points']:,}",
-            "training": f"{spec['epochs']:,} epochs of {spec['augment']} views, batches of {spec['batch']}, "
-            f"{spec['optimizer']} {spec['lr']:g}; {trained[0]['precision']}",
-            "seeds": f"weights and views {', '.join(str(h['encoder']['seed']) for h in headers)}; "
-            f"split {spec['split_seed']}",
-            "choices": f"{choices['views']} views a point, all pairs of them; {choices['distance']} distance of unit "
-            f"vectors; UnitMem against the {choices['rest']} of the other points",
-            "cost": f"{sum(t['seconds'] for t in trained) / 60:,.0f} minutes of training and "
-            f"{sum(h['seconds'] for h in headers) / 60:,.1f} of measuring on {trained[0]['device']}, "
-            f"{trained[0]['threads']} thread{'s' * (trained[0]['threads'] > 1)} an encoder",
-            "measured": f"{dates[0] if len(dates) == 1 else f'{dates[0]} to {dates[-1]}'}; "
-            + (
-                f"{made} of {len(self.tables)} computed while this page was executed"
-                if made
-                else "read from the store"
-            ),
-        }
-
-
-def study(scale: str, design: str, **overrides: Any) -> Study:
-    """A design at a scale, with its nulls; what is missing is trained and measured first.
-
-    Args:
-        overrides: As for `studies.pairs`.
-    """
-    members = [(m.f, m.g, m.f_untrained, m.g_untrained) for m in studies.pairs(scale, design, **overrides)]
-    measured = [[table(m, scale) for m in four] for four in members]
-    pairs = [claims.pair(f, g) for f, g, _, _ in measured]
-    tables = [one for f, g, _, _ in measured for one in (f, g)]
-    before = [one for _, _, f, g in measured for one in (f, g)]
-    untrained = [(f, g) for _, _, f, g in measured]
-    crossed, crossed_untrained = pairs, [claims.pair(f, g) for f, g in untrained]
-    nulls = {"untrained encoders": crossed_untrained}
-    if half(members[0][0].encoder.points):
-        crossed, crossed_untrained = _crossed([(f, g) for f, g, _, _ in measured]), _crossed(untrained)
-    same = {"encoders of the same points": [_same_points(p, i) for i, p in enumerate(crossed)]} if crossed else {}
-    return Study(
-        pairs,
-        crossed,
-        nulls | same,
-        {"untrained encoders": crossed_untrained, **same},
-        [claims.units(t) for t in tables],
-        [claims.units(t) for t in before],
-        tables,
-    )
-
-
-def _crossed(measured: list[tuple[Table, Table]]) -> list[claims.Pair]:
-    """Encoders of different halves as pairs: a quarter of the points is S_S, S_C, S_I and, with test images, S_E."""
-    return [
-        claims.Pair(f.align, g.align, np.select([f.seen & g.seen, f.seen, g.seen], [0, 1, 2], 3))
-        for a, b in zip(measured[::2], measured[1::2], strict=False)
-        for f, g in zip(a, b, strict=True)
-    ]
-
-
-def _same_points(pair: claims.Pair, number: int) -> claims.Pair:
-    """The points that both saw, cut into a seeming S_S, S_C and S_I, beside S_E: there is nothing to find."""
-    sets = np.where(pair.sets == 3, 3, -1)
-    both = np.random.default_rng(number).permutation(np.flatnonzero(pair.sets == 0))
-    for code, rows in enumerate(np.array_split(both, 3)):
-        sets[rows] = code
-    kept = np.flatnonzero(sets >= 0)
-    f, g = ({n: d[:, kept] for n, d in side.items()} for side in (pair.align_f, pair.align_g))
-    return claims.Pair(f, g, sets[kept])
-
-
 def make(measurement: studies.Measurement, scale: str) -> tuple[Path, dict[str, Any]]:
     """Path and header of a measurement, made first if it is missing."""
     path = _path(measurement, scale)
@@ -231,9 +108,30 @@ def thumbnails(dataset: str, split: str, indices: np.ndarray, scale: str) -> np.
 
 
 def _path(measurement: studies.Measurement, scale: str) -> Path:
-    dataset = measurement.encoder.dataset
-    key = measurement.key(data.fingerprint(dataset, "train"), data.fingerprint(dataset, "test"))
-    return store.measurement(Path(scale).stem, f"{measurement.name}-{key}")
+    """Where a measurement lies: the published one, also where its images are not here and not known."""
+    scale, name = Path(scale).stem, measurement.name
+    try:
+        key = measurement.key(*_fingerprints(measurement))
+    except (FileNotFoundError, KeyError):
+        if found := _published(measurement, scale):
+            return found
+        raise
+    return store.measurement(scale, f"{name}-{key}")
+
+
+def _fingerprints(measurement: studies.Measurement) -> list[str]:
+    """Of the training and test images of its data set, and of those of its probes."""
+    sets = (measurement.encoder.dataset, *measurement.probe)
+    return [data.fingerprint(dataset, split) for dataset in sets for split in ("train", "test")]
+
+
+def _published(measurement: studies.Measurement, scale: str) -> Path | None:
+    """The published measurement of any images: its header has their fingerprints, which its name must follow from."""
+    for path in sorted(store.results(scale).glob(f"{measurement.name}-*.safetensors")):
+        header = json.loads(store.peek(path).get("header", "{}"))
+        if path.stem == f"{measurement.name}-{measurement.key(*header.get('fingerprints', ()))}":
+            return path
+    return None
 
 
 def _points(spec: EncoderSpec, n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -273,27 +171,31 @@ def _measure(measurement: studies.Measurement) -> tuple[dict[str, Any], dict[str
     select = measure.sweep(encoder, images, augment, views=views, seed=0, units=masks)[0]
     score = measure.sweep(encoder, images, augment, views=views, seed=1)[0]
     layers = list(select.align)
-    conv = [layer.name for layer in encoder.layers if layer.kind == "conv"]
+    units = [layer.name for layer in encoder.layers if layer.unit_module]
     both = select.peaks["both"]
     arrays = {
         "points": torch.cat([points, external]).int(),
         "sets": sets.to(torch.int8),
         "seen": seen.to(torch.uint8),
         "align": torch.stack([torch.stack([one.align[n] for n in layers]) for one in (select, score)]),  # [2, L, R]
-        "unitmem": torch.stack([torch.cat([peaks[n].unitmem() for n in conv]) for peaks in select.peaks.values()]),
-        "top_row": torch.cat([both[n].point for n in conv]).int(),
-        "top": torch.cat([both[n].largest for n in conv]),
+        "unitmem": torch.stack([torch.cat([peaks[n].unitmem() for n in units]) for peaks in select.peaks.values()]),
+        "top_row": torch.cat([both[n].point for n in units]).int(),
+        "top": torch.cat([both[n].largest for n in units]),
     }
+    if measurement.classes:
+        inside = points[seen[: len(points)]]
+        classes = _classmem(encoder, train_set.images[inside], train_set.labels[inside], units)
+        arrays["classmem"] = torch.cat([classes[n] for n in units])
     header = {
         "kind": "measurement",
         "name": measurement.name,
         "encoder": spec.values(),
         "training": {k: v for k, v in encoder.made.items() if k not in ("kind", "spec")},
-        "fingerprints": [train_set.fingerprint, test_set.fingerprint],
+        "fingerprints": _fingerprints(measurement),
         "rows": rows,
         "layers": layers,
-        "unit_layers": conv,
-        "unit_counts": [len(both[n].point) for n in conv],
+        "unit_layers": units,
+        "unit_counts": [len(both[n].point) for n in units],
         "unit_sets": list(masks),
         "points_a_set": int(masks["seen"].sum()),
         "choices": {
@@ -304,10 +206,38 @@ def _measure(measurement: studies.Measurement) -> tuple[dict[str, Any], dict[str
             "pairs": "views",
             "rest": "mean",
         },
+        **({"probe": _probe(encoder, measurement)} if measurement.probe else {}),
         "seconds": round(time.monotonic() - began, 1),
         **train.circumstances(device, "float32"),
     }
     return arrays, header
+
+
+def _classmem(
+    encoder: Encoder, images: torch.Tensor, labels: torch.Tensor, layers: list[str]
+) -> dict[str, torch.Tensor]:
+    """ClassMem of every unit on these points without augmentation, {layer: [U]} (eq. 13-16)."""
+    classes = labels.unique()
+    masks = {str(int(c)): labels == c for c in classes}
+    # a set of points a class: their sums are all that is kept, and no N x U table
+    peaks = measure.sweep(encoder, images, "none", layers, views=1, align=False, units=masks)[0].peaks
+    return {
+        n: metrics.classmem(
+            torch.stack([peaks[c][n].total / peaks[c][n].count for c in masks]), torch.arange(len(masks))
+        ).float()
+        for n in layers
+    }
+
+
+def _probe(encoder: Encoder, measurement: studies.Measurement) -> dict[str, list[float]]:
+    """{data set: accuracy of a linear probe, one a seed}."""
+    from memlib import probe
+
+    size, points = measurement.encoder.size, measurement.probe_points
+    return {
+        name: [float(accuracy) for accuracy in probe.probe(encoder, name, size=size, points=points).each]
+        for name in measurement.probe
+    }
 
 
 def _masks(sets: torch.Tensor, seen: torch.Tensor) -> dict[str, torch.Tensor]:
