@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from timm.models import resnet
 from torch import nn
@@ -10,7 +11,7 @@ from torch import nn
 from memlib.encoders.base import Encoder, Layer, parameters
 from memlib.specs import STEMS, nearest
 
-DEPTHS = {
+DEPTHS: dict[int, tuple[Any, tuple[int, ...]]] = {
     18: (resnet.BasicBlock, (2, 2, 2, 2)),
     34: (resnet.BasicBlock, (3, 4, 6, 3)),
     50: (resnet.Bottleneck, (3, 4, 6, 3)),
@@ -38,9 +39,10 @@ class ResNet(Encoder, resnet.ResNet):
         # branches that start at zero would make the untrained encoder, which is a control here, a shallow one
         super().__init__(block, blocks, num_classes=0, zero_init_last=False)
         if stem == "3x3":
-            self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-            nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
-            self.maxpool = nn.Identity()
+            first = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+            nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
+            self.add_module("conv1", first)
+            self.add_module("maxpool", nn.Identity())
         self.dim = self.num_features
         self.layers = tuple(self._table())
 

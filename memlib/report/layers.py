@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from memlib import metrics
+from memlib.encoders import Encoder, previous
 from memlib.measure import Augment, Models, as_images, as_list, average, sweep
 from memlib.passes import same_layers
 from memlib.report.common import as_many, axes, legend, named
@@ -31,6 +32,7 @@ class LayerMem:
         control, mirror: The same of the control and the mirror images; None without.
         intervals: {column of the table: {layer: interval}}: `layermem`, `excess`, `mirrored`.
         note: What the intervals are over, and the choices behind the numbers.
+        previous: {layer: what its delta is taken against}; None: the layer measured before it.
     """
 
     scores: Scores = field(repr=False)
@@ -38,17 +40,20 @@ class LayerMem:
     mirror: Scores | None = field(repr=False)
     intervals: dict[str, dict[str, Interval]] = field(repr=False)
     note: str
+    previous: dict[str, str] | None = field(default=None, repr=False)
 
     def table(self) -> pd.DataFrame:
         """A row a layer: `layer, layermem, delta, ci_low, ci_high`, and what the control and the mirror add.
 
         `delta` is against the row above, and missing in the first: give `layers` as the numbered layers for the
-        deltas of the papers' Table 1, all rows for those of Table 18.
+        deltas of the papers' Table 1, all rows for those of Table 18. A ViT's are those of Table 10: attention
+        against the sum that enters the block, MLP against the sum in it, and the sum that leaves against the one
+        that enters.
         """
         import pandas as pd
 
         mean = {layer: float(scores.double().mean()) for layer, scores in self.scores.items()}
-        deltas = metrics.delta(mean)
+        deltas = metrics.delta(mean, self.previous)
         columns: dict[str, Any] = {
             "layer": list(mean),
             "layermem": list(mean.values()),
@@ -159,6 +164,7 @@ def layermem(
         note=f"{len(fs)} f and {len(gs)} g, {len(as_images(images))} points; intervals over {over}. "
         f"{distance} distance, {'unit length' if unit_length else 'raw vectors'}, {_pairs(pairs, views)}, "
         f"augmentation {named(augment)}, normalization {normalization}, {precision}.",
+        previous=previous(fs[0].layers, seen.f[0]) if isinstance(fs[0], Encoder) else None,
     )
 
 
