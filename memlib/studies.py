@@ -1,7 +1,8 @@
 """Which encoders and measurements each notebook needs: plain data and no torch, so that an engine plans in a moment.
 
-python -m memlib.studies plan SCALE              what there is to train and measure
-python -m memlib.studies measure SCALE DIGEST    make one measurement, its encoder first if it is missing
+python -m memlib.studies plan SCALE                  what there is to train and measure
+python -m memlib.studies train SCALE DIGEST          train the encoder of a spec's digest, if it is missing
+python -m memlib.studies measure SCALE DIGEST ...    make measurements, their encoders first if these are missing
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ def pairs(scale_name: str, design: str, **overrides: Any) -> list[Pair]:
         raise nearest(design, sizes["designs"], "design")
     values = {**sizes["encoder"], **sizes["measure"], **sizes["designs"][design]}
     kind = values.pop("kind", design)
+    values.pop("resources", None)  # of jobs: they change no number
     if kind not in KINDS:
         raise nearest(kind, KINDS, f"kind of design {design!r}")
     measured = [field.name for field in fields(Measurement) if field.name not in ("name", "encoder")]
@@ -199,33 +201,57 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     plan = commands.add_parser("plan", help="list what a scale trains and measures")
     plan.add_argument("scale")
-    measure = commands.add_parser("measure", help="make one measurement, its encoder first if it is missing")
-    measure.add_argument("scale")
-    measure.add_argument("digest")
-    measure.add_argument("--done", type=Path, help="write what was made here, as JSON, when it is done")
+    train = commands.add_parser("train", help="train one encoder, if it is missing")
+    measure = commands.add_parser("measure", help="make measurements, their encoders first if these are missing")
+    for command, count in ((train, 1), (measure, "+")):
+        command.add_argument("scale")
+        command.add_argument("digests", nargs=count, metavar="digest", help="as `plan` lists them")
+        command.add_argument("--done", type=Path, help="write what was made here, as JSON, when it is done")
     options = parser.parse_args(arguments)
     try:
         listed = measurements(options.scale)
         if options.command == "plan":
             for key, m in listed.items():
-                print(f"{key}  {m.name:26s} {_line(m)}")
+                print(f"{key}  {m.encoder.digest}  {m.name:26s} {_line(m)}")
             return 0
-        if options.digest not in listed:
-            raise nearest(options.digest, listed, f"measurement of scale {options.scale}")
+        what = "encoder" if options.command == "train" else "measurement"
+        of = {m.encoder.digest: m.encoder for m in listed.values()} if options.command == "train" else listed
+        for key in options.digests:
+            if key not in of:
+                raise nearest(key, of, f"{what} of scale {options.scale}")
     except (KeyError, ValueError) as error:
         print(f"error: {error.args[0]}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if options.command == "train":
+        made = [_trained(of[key]) for key in options.digests]
+    else:
+        made = [_measured(of[key], options.scale) for key in options.digests]
+    if options.done and all(made):
+        options.done.parent.mkdir(parents=True, exist_ok=True)
+        options.done.write_text(json.dumps(made, indent=1))
+    return 0
+
+
+def _trained(spec: EncoderSpec) -> dict[str, Any]:
+    """Train an encoder, if it is missing; what is to be said of it, by the first of several processes."""
+    from memlib import processes, train
+
+    processes.start()
+    header = train.artefact(spec)[1]
+    if processes.rank():
+        return {}
+    print(f"{spec.digest}: {header['steps']} steps")
+    return {"encoder": asdict(spec), "header": header}
+
+
+def _measured(measurement: Measurement, scale_name: str) -> dict[str, Any]:
+    """Make a measurement, if it is missing; what is to be said of it."""
     from memlib import tables
 
-    path, header = tables.make(listed[options.digest], options.scale)
-    if options.done:
-        options.done.parent.mkdir(parents=True, exist_ok=True)
-        options.done.write_text(
-            json.dumps({"measurement": asdict(listed[options.digest]), "header": header}, indent=1)
-        )
-    print(f"{listed[options.digest].name}: {path}")
-    return 0
+    path, header = tables.make(measurement, scale_name)
+    print(f"{measurement.name}: {path}")
+    return {"measurement": asdict(measurement), "header": header}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,140 @@
+"""The jobs of an engine: one an encoder, one the measurements of a pair, one a page. Plain data and no torch.
+
+python -m memlib.jobs look SCALE     where the encoders and measurements of a scale lie, as JSON
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from memlib import studies
+from memlib.specs import EncoderSpec, nearest
+from memlib.store import digest
+
+KINDS = ("train", "measure", "page")
+DEFAULTS = {"gpus": 0, "threads": 1, "mem_mb": 4000, "runtime": 120}  # runtime in minutes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to train and to measure at a scale.
+
+    Attributes:
+        encoders: Specs by digest: those that take steps, as making an untrained one is no job.
+        pairs: Pairs by digest, early ones of each design first.
+        design: {digest of an encoder or a pair: its design}.
+    """
+
+    encoders: dict[str, EncoderSpec]
+    pairs: dict[str, studies.Pair]
+    design: dict[str, str]
+
+    def of(self, notebook: str) -> list[str]:
+        """Digests of the pairs that a notebook reads; none where it is no page of designs."""
+        read = studies.NOTEBOOKS.get(notebook, ())
+        return [key for key in self.pairs if self.design[key] in read]
+
+
+def plan(scale: str) -> Plan:
+    """The plan of a scale.
+
+    Raises:
+        KeyError: The scale is unknown.
+    """
+    designs = studies.designs(scale)
+    numbered = [(turn, design, pair) for design in designs for turn, pair in enumerate(studies.pairs(scale, design))]
+    found = Plan({}, {}, {})
+    for _, design, pair in sorted(numbered, key=lambda turn: turn[0]):
+        key = digest([m.digest for m in members(pair)])
+        found.pairs[key] = pair
+        found.design[key] = design
+        for spec in (pair.f.encoder, pair.g.encoder):
+            if spec.end:
+                found.encoders[spec.digest] = spec
+                found.design.setdefault(spec.digest, design)
+    return found
+
+
+def members(pair: studies.Pair) -> tuple[studies.Measurement, ...]:
+    """The four measurements of a pair."""
+    return pair.f, pair.g, pair.f_untrained, pair.g_untrained
+
+
+def resources(scale: str, kind: str, design: str | None = None) -> dict[str, int]:
+    """What a job asks for: `gpus`, `threads`, `mem_mb`, and `runtime` in minutes.
+
+    The `resources` of a scale's file say it for each kind of job, and those of a design for the jobs of its own.
+
+    Args:
+        kind: `train`, `measure` or `page`.
+        design: One of the scale's; None: what the scale states.
+
+    Raises:
+        KeyError: A name is unknown.
+        ValueError: A value is not a whole number, or below what a job needs.
+    """
+    if kind not in KINDS:
+        raise nearest(kind, KINDS, "kind of job")
+    sizes = studies.scale(scale)
+    if design is not None and design not in sizes["designs"]:
+        raise nearest(design, sizes["designs"], "design")
+    wanted = dict(DEFAULTS)
+    for place in (sizes, sizes["designs"][design] if design else {}):
+        stated: Mapping[str, Mapping[str, Any]] = place.get("resources") or {}
+        for name in stated:
+            if name not in KINDS:
+                raise nearest(name, KINDS, "kind of job")
+        for name, value in (stated.get(kind) or {}).items():
+            if name not in DEFAULTS:
+                raise nearest(name, DEFAULTS, "resource")
+            least = 0 if name == "gpus" else 1
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}={value!r} of {kind}: allowed is a whole number of {least} or more")
+            wanted[name] = value
+    return wanted
+
+
+def look(scale: str) -> dict[str, str | None]:
+    """{digest of an encoder or measurement: where it lies, or will}; None where its images are not here.
+
+    Raises:
+        KeyError: The scale is unknown.
+    """
+    from memlib import data, store, tables  # torch comes with these: an engine calls this in another process
+
+    known, folder = cache(data.fingerprint), store.home() / "encoders"
+    found: dict[str, str | None] = {}
+    for key, m in studies.measurements(scale).items():
+        for name, place in (
+            (key, lambda m: tables.place(m, scale, known)),
+            (m.encoder.digest, lambda m: folder / f"{m.encoder.key(known(m.encoder.dataset, 'train'))}.safetensors"),
+        ):
+            try:
+                found[name] = str(place(m))
+            except (OSError, ValueError, KeyError):  # the job itself says what is wrong
+                found[name] = None
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m memlib.jobs", description=(__doc__ or "").split("\n\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("look", help="where the encoders and measurements of a scale lie").add_argument("scale")
+    options = parser.parse_args(arguments)
+    try:
+        print(json.dumps(look(options.scale), indent=0))
+    except KeyError as error:
+        print(f"error: {error.args[0]}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
