@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import filelock
     import numpy as np
     from torch import Tensor
 
@@ -237,13 +238,20 @@ def _find(path: Path, warn: bool) -> tuple[dict[str, Tensor], dict[str, Any]] | 
         return None
 
 
+def lock_of(path: Path) -> filelock.BaseFileLock:
+    """The path's lock, one object a process: held twice, it is released twice."""
+    import filelock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
+
+
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold the path's lock, which this process may hold already; says so when it has to wait."""
     import filelock
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
+    held = lock_of(path)
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:

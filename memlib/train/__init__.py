@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memlib import data, splits, store
+from memlib import data, processes, splits, store
 from memlib.augment import Augmentation, augmentation
 from memlib.encoders import Encoder, from_spec
 from memlib.objectives import BUILDERS, Objective, build_objective
@@ -74,8 +74,8 @@ def artefact(
     # one state for all that end along the same training: each goes on where the one before ended
     state = checkpoints.checkpoint_of(folder / f"{replace(spec, stop=None).key(train_set.fingerprint)}.safetensors")
     path = folder / f"{spec.key(train_set.fingerprint)}.safetensors"
-    made = store.find_or_make(path, lambda: train(spec, train_set, state, save_every, root))
-    if spec.stop is None:
+    made = processes.find_or_make(path, lambda: train(spec, train_set, state, save_every, root))
+    if spec.stop is None and processes.rank() == 0:
         state.unlink(missing_ok=True)
     return made
 
@@ -136,8 +136,6 @@ def train(
     root: str | Path | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Train an encoder from its last state at `state`, or from the start; returns what the store keeps of it."""
-    from lightning_fabric import Fabric
-
     points = training_points(spec, len(train_set))
     if len(points) < spec.batch:
         raise ValueError(
@@ -145,13 +143,15 @@ def train(
             "take a smaller batch or more points"
         )
     batches = steps.Batches(len(points), spec.batch, spec.seed)
+    mine = processes.share(spec, steps.BLOCK)
     total, end = spec.epochs * batches.per_epoch, spec.end * batches.per_epoch
 
     precision = steps.precision_of(spec.precision)
-    fabric = Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+    fabric = processes.fabric(precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         objective = build_objective(from_spec(spec), spec, len(train_set.classes) if train_set.labelled else 0)
+    objective = processes.ready(spec, objective, fabric.device)
     objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(objective, steps.build_optimizer(objective, spec))
     images = train_set.images[points].to(fabric.device)
@@ -161,34 +161,39 @@ def train(
 
     losses = torch.full((end,), torch.nan, device=fabric.device)
     before = checkpoints.resume(state, objective, optimizer, losses, end)
+    processes.agree(fabric, before["step"], state)
     start, spent, probed = before["step"], before.get("seconds", 0.0), list(before.get("probed", []))
     began = saved = time.monotonic()
     checked, done = start, start
 
     def keep() -> None:
-        header = {"seconds": spent + time.monotonic() - began, "probed": probed}
+        if processes.rank():
+            return
+        header = {"seconds": spent + time.monotonic() - began, "probed": probed, "processes": processes.count()}
         checkpoints.save(state, objective, optimizer, losses, done, header)
 
     progress = steps.Progress(spec, start, end)
     for step in range(start, end):
         if probed and probe and probed[-1][1] >= probe.wanted:
             break
-        chosen = batches.at(step).to(fabric.device)
+        chosen = batches.at(step)[mine.drawn].to(fabric.device)
         for group in optimizer.param_groups:
             group["lr"] = spec.lr * steps.schedule(step, total, spec.warmup)
-        loss = model(*steps.views(objective, images[chosen], labels[chosen], spec.seed, step))
+        views = steps.views(objective, images[chosen], labels[chosen], spec.seed, step, mine.first)
+        loss = model(*(view[mine.kept] for view in views))
         fabric.backward(loss)
         losses[step] = loss.detach()
         done = step + 1
         epoch, rest = divmod(done, batches.per_epoch)
         if not rest or fabric.device.type == "cpu":
+            losses[checked:done] = fabric.all_reduce(losses[checked:done], reduce_op="mean")  # type: ignore[assignment]
             _check(losses[checked:done], checked, spec, state)
             checked = done
         optimizer.step()
         optimizer.zero_grad()
         objective.update(done / total)
         if probe and not rest and epoch % spec.check == 0:
-            probed.append((epoch, probe(objective)))
+            probed.append((epoch, fabric.broadcast(probe(objective) if processes.rank() == 0 else 0.0)))
         if time.monotonic() - saved > save_every and checked == done:
             keep()
             saved = time.monotonic()
@@ -204,6 +209,7 @@ def train(
         "steps": done,
         "epochs": done / batches.per_epoch,
         "started_at_step": start,
+        "processes": processes.count(),
         "parameters": sum(p.numel() for p in objective.encoder.parameters()),
         "seconds": round(spent + time.monotonic() - began, 1),
         **({"probed": probed, "reached": bool(probed) and probed[-1][1] >= probe.wanted} if probe else {}),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memlib import store
+from memlib import processes, store
 from memlib.objectives import Objective
 
 
@@ -49,5 +49,6 @@ def resume(path: Path, objective: Objective, optimizer, losses: Tensor, last: in
             state.setdefault(int(index), {})[field] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     losses[: header["step"]] = arrays["loss"].to(losses)
-    torch.set_num_threads(header["threads"])
+    if header.get("processes", 1) == processes.count():  # the same bits, where they can be had
+        torch.set_num_threads(header["threads"])
     return header

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memlib import processes
 from memlib.objectives import Objective
 from memlib.specs import EncoderSpec
 
@@ -114,7 +115,8 @@ class Progress:
 
         self.name = f"{spec.framework} {spec.arch} {spec.dataset} {spec.points} seed {spec.seed}"
         self.total = total
-        self.bar = tqdm(total=total, initial=start, desc=self.name, unit="step", disable=None, leave=False)
+        silent = True if processes.rank() else None  # None: where there is no terminal
+        self.bar = tqdm(total=total, initial=start, desc=self.name, unit="step", disable=silent, leave=False)
         self.said = time.monotonic() - 25  # the first line after 5 s, then every 30
         if start:
             log.info("%s: continues at step %d of %d", self.name, start, total)
