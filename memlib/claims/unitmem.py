@@ -70,6 +70,8 @@ class Units:
         active: layer -> [U] bool, whether any point activates the unit.
         member: [N] bool, which of the points the encoder was trained on.
         classmem: layer -> ClassMem [U] on all points that it was trained on; empty where it was not measured.
+        classmem_unseen: the same on points that it was not trained on.
+        classmem_shuffled: the same as `classmem` with labels permuted over the points.
     """
 
     seen: Mapping[str, Array]
@@ -78,6 +80,8 @@ class Units:
     active: Mapping[str, NDArray[np.bool_]]
     member: NDArray[np.bool_]
     classmem: Mapping[str, Array] = field(default_factory=dict)
+    classmem_unseen: Mapping[str, Array] = field(default_factory=dict)
+    classmem_shuffled: Mapping[str, Array] = field(default_factory=dict)
 
 
 def units(table: Any) -> Units:
@@ -95,6 +99,8 @@ def units(table: Any) -> Units:
         table.active,
         table.seen[compared].astype(bool),
         table.classmem,
+        table.classmem_unseen,
+        table.classmem_shuffled,
     )
 
 

@@ -5,7 +5,7 @@ views, what UnitMem needs of every unit, and where its design asks for them Clas
 probes. Those of the published scale lie in `book/results`. A study is a design, measured.
 """
 
-from memlib.tables.measured import BLOCKS, DRAWS, SETS, Table, make, table, thumbnails
+from memlib.tables.measured import BLOCKS, DRAWS, SETS, Table, make, place, table, thumbnails
 from memlib.tables.studied import Study, study
 
-__all__ = ["BLOCKS", "DRAWS", "SETS", "Study", "Table", "make", "study", "table", "thumbnails"]
+__all__ = ["BLOCKS", "DRAWS", "SETS", "Study", "Table", "make", "place", "study", "table", "thumbnails"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from memlib.specs import EncoderSpec, half
 
 SETS = ("S_S", "S_C", "S_I", "S_E")  # codes 0 … 3 in `sets`
 DRAWS = ("select", "score")  # points are selected by one draw of views and scored by the other
+CLASSMEM = ("classmem", "classmem_unseen", "classmem_shuffled")
+SHUFFLES = 5  # permutations of the labels: what ClassMem is where classes mean nothing
 BLOCKS = 3  # disjoint blocks of the seen points, for the spread of UnitMem
 
 
@@ -36,6 +39,8 @@ class Table:
         header: What was measured: spec, choices, circumstances.
         made: Whether it was computed just now, and not read.
         classmem: {layer: ClassMem [U] on all seen points, without augmentation}; empty where it was not measured.
+        classmem_unseen: The same on the points of the other encoder's half or candidates.
+        classmem_shuffled: The same as `classmem` with labels permuted over the points, mean of `SHUFFLES` of them.
         probe: {data set: accuracy of a linear probe, one a seed}; empty where it was not measured.
     """
 
@@ -49,6 +54,8 @@ class Table:
     header: dict[str, Any]
     made: bool
     classmem: dict[str, np.ndarray] = field(default_factory=dict)
+    classmem_unseen: dict[str, np.ndarray] = field(default_factory=dict)
+    classmem_shuffled: dict[str, np.ndarray] = field(default_factory=dict)
     probe: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -58,7 +65,7 @@ def table(measurement: studies.Measurement, scale: str) -> Table:
     Raises:
         OSError: The data set is neither here nor to be downloaded.
     """
-    path = _path(measurement, scale)
+    path = place(measurement, scale)
     made = not path.exists()
     arrays, header = store.find_or_make(path, lambda: _measure(measurement))
     found = {name: value.numpy() for name, value in arrays.items()}
@@ -78,14 +85,14 @@ def table(measurement: studies.Measurement, scale: str) -> Table:
         by_layer(found["top"] > 0),
         header,
         made,
-        by_layer(found["classmem"]) if "classmem" in found else {},
-        header.get("probe", {}),
+        **{name: by_layer(found[name]) for name in CLASSMEM if name in found},
+        probe=header.get("probe", {}),
     )
 
 
 def make(measurement: studies.Measurement, scale: str) -> tuple[Path, dict[str, Any]]:
     """Path and header of a measurement, made first if it is missing."""
-    path = _path(measurement, scale)
+    path = place(measurement, scale)
     return path, store.find_or_make(path, lambda: _measure(measurement))[1]
 
 
@@ -107,11 +114,18 @@ def thumbnails(dataset: str, split: str, indices: np.ndarray, scale: str) -> np.
     return store.find_or_make(path, cut)[0]["images"].numpy().transpose(0, 2, 3, 1)
 
 
-def _path(measurement: studies.Measurement, scale: str) -> Path:
-    """Where a measurement lies: the published one, also where its images are not here and not known."""
+def place(measurement: studies.Measurement, scale: str, known: Callable[[str, str], str] = data.fingerprint) -> Path:
+    """Where a measurement lies, or will: the published one, also where its images are not here and not known.
+
+    Args:
+        known: The fingerprint of a data set's split, as `data.fingerprint`.
+
+    Raises:
+        FileNotFoundError: It is not published, and its images are not here and not known.
+    """
     scale, name = Path(scale).stem, measurement.name
     try:
-        key = measurement.key(*_fingerprints(measurement))
+        key = measurement.key(*_fingerprints(measurement, known))
     except (FileNotFoundError, KeyError):
         if found := _published(measurement, scale):
             return found
@@ -119,10 +133,10 @@ def _path(measurement: studies.Measurement, scale: str) -> Path:
     return store.measurement(scale, f"{name}-{key}")
 
 
-def _fingerprints(measurement: studies.Measurement) -> list[str]:
+def _fingerprints(measurement: studies.Measurement, known: Callable[[str, str], str] = data.fingerprint) -> list[str]:
     """Of the training and test images of its data set, and of those of its probes."""
     sets = (measurement.encoder.dataset, *measurement.probe)
-    return [data.fingerprint(dataset, split) for dataset in sets for split in ("train", "test")]
+    return [known(dataset, split) for dataset in sets for split in ("train", "test")]
 
 
 def _published(measurement: studies.Measurement, scale: str) -> Path | None:
@@ -183,9 +197,7 @@ def _measure(measurement: studies.Measurement) -> tuple[dict[str, Any], dict[str
         "top": torch.cat([both[n].largest for n in units]),
     }
     if measurement.classes:
-        inside = points[seen[: len(points)]]
-        classes = _classmem(encoder, train_set.images[inside], train_set.labels[inside], units)
-        arrays["classmem"] = torch.cat([classes[n] for n in units])
+        arrays |= _classmem(encoder, train_set.images[points], train_set.labels[points], seen[: len(points)], units)
     header = {
         "kind": "measurement",
         "name": measurement.name,
@@ -214,19 +226,38 @@ def _measure(measurement: studies.Measurement) -> tuple[dict[str, Any], dict[str
 
 
 def _classmem(
-    encoder: Encoder, images: torch.Tensor, labels: torch.Tensor, layers: list[str]
+    encoder: Encoder, images: torch.Tensor, labels: torch.Tensor, seen: torch.Tensor, layers: list[str]
 ) -> dict[str, torch.Tensor]:
-    """ClassMem of every unit on these points without augmentation, {layer: [U]} (eq. 13-16)."""
-    classes = labels.unique()
-    masks = {str(int(c)): labels == c for c in classes}
+    """ClassMem of all units on the seen points, on the others, and with permuted labels, float32 [U] each.
+
+    Without augmentation, as equations 13 to 16 have it.
+    """
+    inside, none = seen.nonzero()[:, 0], -1  # a label of points that are left out
+    orders = [torch.randperm(len(inside), generator=torch.Generator().manual_seed(i)) for i in range(SHUFFLES)]
+    labelled = {
+        "classmem": labels.where(seen, none),
+        "classmem_unseen": labels.where(~seen, none),
+        **{
+            f"shuffle-{i}": labels.index_put((inside,), labels[inside[o]]).where(seen, none)
+            for i, o in enumerate(orders)
+        },
+    }
+    masks = {f"{name} {c}": of == c for name, of in labelled.items() for c in of[of != none].unique().tolist()}
     # a set of points a class: their sums are all that is kept, and no N x U table
     peaks = measure.sweep(encoder, images, "none", layers, views=1, align=False, units=masks)[0].peaks
-    return {
-        n: metrics.classmem(
-            torch.stack([peaks[c][n].total / peaks[c][n].count for c in masks]), torch.arange(len(masks))
-        ).float()
-        for n in layers
+
+    def score(name: str) -> torch.Tensor:
+        chosen = [peaks[mask] for mask in masks if mask.startswith(f"{name} ")]
+        means = [torch.stack([one[n].total / one[n].count for one in chosen]) for n in layers]  # [M, U] a layer
+        return torch.cat([metrics.classmem(m, torch.arange(len(m))) for m in means])
+
+    shuffled = torch.stack([score(f"shuffle-{i}") for i in range(SHUFFLES)]).mean(0)
+    found = {
+        "classmem": score("classmem"),
+        "classmem_unseen": score("classmem_unseen"),
+        "classmem_shuffled": shuffled,
     }
+    return {name: scores.float() for name, scores in found.items()}
 
 
 def _probe(encoder: Encoder, measurement: studies.Measurement) -> dict[str, list[float]]:

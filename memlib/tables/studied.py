@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class Study:
             same points with other seeds.
         units, untrained: The units of all encoders, f and g of the first pair first; and before training.
         tables: The measurements, f and g of the first pair first.
+        before: The measurements before training, in the same order.
     """
 
     pairs: list[claims.Pair]
@@ -33,6 +34,7 @@ class Study:
     units: list[claims.Units]
     untrained: list[claims.Units]
     tables: list[Table]
+    before: list[Table] = field(default_factory=list)
 
     def points(self) -> np.ndarray:
         """Rows of the points that some encoders saw and others did not."""
@@ -146,6 +148,7 @@ def study(scale: str, design: str, **overrides: Any) -> Study:
         [claims.units(t) for t in tables],
         [claims.units(t) for t in before],
         tables,
+        before,
     )
 
 
