@@ -29,7 +29,7 @@ _HOME = {
 }
 _MODULES = (
     *("augment", "claims", "data", "encoders", "figures", "measure", "metrics", "objectives", "report", "specs"),
-    *("splits", "stats", "store", "studies", "tables", "taps", "train"),
+    *("probe", "splits", "stats", "store", "studies", "tables", "taps", "train"),
 )
 
 __all__ = [*_HOME, *_MODULES]
