@@ -1,11 +1,13 @@
 """Each claim of the papers as a test on tables, with a verdict that is computed by written rules. No torch.
 
-`rules` has the verdict, `pairs` the data of a pair of encoders, and each page of the book its own module: `sslmem`,
-`layermem`, `unitmem`, with one function a claim and `page` for all of them under one correction. `takeaways` says it
-in three sentences a page.
+`rules` has the verdict, `pairs` the data of a pair of encoders, `arms` what one way of training does that another
+does not, and each page of the book its own module: `sslmem`, `layermem`, `resnets`, `vit`, `frameworks`, `unitmem`,
+`ssl_vs_sl`, `privacy`, with one function a claim and `page` for all of them under one correction. `takeaways` (and
+the function of that name in the last two) says it in three sentences a page.
 """
 
-from memlib.claims import layermem, sslmem, takeaways, unitmem
+from memlib.claims import frameworks, layermem, privacy, resnets, ssl_vs_sl, sslmem, takeaways, unitmem, vit
+from memlib.claims.arms import Arm, arm
 from memlib.claims.pairs import S_C, S_E, S_I, S_S, Pair, pair
 from memlib.claims.rules import (
     FAILS,
@@ -34,18 +36,25 @@ __all__ = [
     "S_S",
     "TREND",
     "VERDICTS",
+    "Arm",
     "Claim",
     "Null",
     "Pair",
     "Units",
     "Verdict",
+    "arm",
     "correct",
     "every",
+    "frameworks",
     "layermem",
     "pair",
+    "privacy",
+    "resnets",
+    "ssl_vs_sl",
     "sslmem",
     "takeaways",
     "unitmem",
     "units",
     "verdict",
+    "vit",
 ]

@@ -8,9 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from memlib.claims.pairs import S_C, S_E, S_I, S_S, Array, Estimate, Nulls, Pair, interval, judge, mirror, mirror_at
-from memlib.claims.rules import MARGIN, Claim, Verdict, correct, every, verdict
-from memlib.stats import equivalence, kendall, mirrored_pairs, two_level
+from memlib.claims.pairs import (
+    S_C,
+    S_E,
+    S_I,
+    S_S,
+    Array,
+    Estimate,
+    Nulls,
+    Pair,
+    judge,
+    mirror,
+    mirror_at,
+    negligible,
+)
+from memlib.claims.rules import MARGIN, Claim, Verdict, correct, every
+from memlib.stats import kendall, mirrored_pairs, two_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +111,7 @@ def every_layer(pairs: Sequence[Pair], layers: Sequence[str], nulls: Nulls | Non
     return every(EVERY_LAYER, {n: judge(EVERY_LAYER, mirror_at(n), pairs, nulls, margin=MARGIN) for n in layers})
 
 
-def depth(pairs: Sequence[Pair], layers: Sequence[str], nulls: Nulls | None = None) -> Verdict:
+def depth(pairs: Sequence[Pair], layers: Sequence[str], nulls: Nulls | None = None, claim: Claim = DEPTH) -> Verdict:
     """Kendall's tau between mirrored estimate and depth, one for each pair."""
     step = 4 / (len(layers) * (len(layers) - 1))
 
@@ -106,7 +119,7 @@ def depth(pairs: Sequence[Pair], layers: Sequence[str], nulls: Nulls | None = No
         level = [mirror(pair, layer) for layer in layers]
         return kendall(np.arange(len(layers)), level)[0] if np.ptp(level) else 0.0
 
-    return judge(DEPTH, tau, pairs, nulls, step=step)
+    return judge(claim, tau, pairs, nulls, step=step)
 
 
 def deepest(pairs: Sequence[Pair], layers: Sequence[str], nulls: Nulls | None = None) -> Verdict:
@@ -140,15 +153,14 @@ def norms(pairs: Sequence[Pair], kinds: Mapping[str, str]) -> Verdict:
         kinds: row -> kind (`conv`, `bn`, `pool`, ...) of all modules in forward order, as in an encoder's table.
     """
     rows = list(kinds)
-    found = [deltas(p, rows) for p in pairs]
-    margins = NEGLIGIBLE * np.array([np.mean([d[n] for n in d if kinds[n] == "conv"]) for d in found])
-    margin, points, parts = max(float(margins.mean()), 0.0), sum(p.sets.size for p in pairs), {}
-    for n in rows[1:]:
-        if kinds[n] in ("bn", "pool"):
-            values = [d[n] for d in found]
-            p = equivalence(values, margins) if len(pairs) > 1 else 1.0
-            parts[n] = verdict(interval(values, points), 0, (), margin, p, claim=NORMS)
-    return every(NORMS, parts)
+
+    def convolutions(pair: Pair) -> float:
+        return float(np.mean([d for n, d in deltas(pair, rows).items() if kinds[n] == "conv"]))
+
+    def small(row: str) -> Verdict:
+        return negligible(NORMS, lambda pair: deltas(pair, rows)[row], pairs, convolutions, NEGLIGIBLE)
+
+    return every(NORMS, {n: small(n) for n in rows[1:] if kinds[n] in ("bn", "pool")})
 
 
 def selected(pair: Pair, layer: str, code: int, share: float, by: str = "output") -> tuple[Array, Array]:
@@ -264,15 +276,21 @@ def page(
     )
 
 
-def layer_table(pairs: Sequence[Pair], layers: Sequence[str]) -> pd.DataFrame:
+def layer_table(
+    pairs: Sequence[Pair], layers: Sequence[str], previous: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """A row a layer: raw LayerMem of S_C, the mirrored estimate, the controls S_S and S_E, with their intervals.
 
     Intervals are over pairs; of a single pair over its points. The mirrored columns are averaged as log ratios.
+
+    Args:
+        previous: layer -> the one that its delta is taken against (`encoders.previous`); None: the row before it.
     """
     import pandas as pd
 
     codes = {"raw": S_C, "shared": S_S, "external": S_E}
-    rows, before = [], None
+    before = dict(zip(layers[1:], layers, strict=False)) if previous is None else previous
+    rows, level = [], {}
     for layer in layers:
         mirrored = mirrored_pairs([(p.of(layer, S_C), p.of(layer, S_I)) for p in pairs])
         columns = {"mirrored": mirrored}
@@ -281,11 +299,12 @@ def layer_table(pairs: Sequence[Pair], layers: Sequence[str]) -> pd.DataFrame:
             for name, code in codes.items()
             if all(p.has(code) for p in pairs)
         }
-        row: dict[str, object] = {"layer": layer, "delta": mirrored.mean - before if before is not None else None}
+        level[layer] = mirrored.mean
+        other = level.get(before.get(layer, ""))
+        row: dict[str, object] = {"layer": layer, "delta": None if other is None else mirrored.mean - other}
         for name, found in columns.items():
             row |= {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
         rows.append(row)
-        before = mirrored.mean
     return pd.DataFrame(rows).assign(pairs=len(pairs))
 
 

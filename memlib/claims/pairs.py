@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memlib.claims.rules import Claim, Null, Verdict, verdict
-from memlib.stats import Interval, log_ratio, over_pairs, unbounded
+from memlib.stats import Interval, equivalence, log_ratio, over_pairs, unbounded
+
+if TYPE_CHECKING:
+    from memlib.claims.unitmem import Units
 
 Array = NDArray[np.float64]
 View = Literal["select", "score"]
@@ -90,6 +93,26 @@ Nulls = Mapping[str, Sequence[Pair]]
 Estimate = Callable[[Pair], float]
 
 
+class Measured(Protocol):
+    """The encoders of one design, as `tables.Study` has them: what pages compare that have several designs."""
+
+    @property
+    def pairs(self) -> Sequence[Pair]:
+        """f and g of each pair."""
+
+    @property
+    def nulls(self) -> Nulls:
+        """Name -> pairs with nothing to find."""
+
+    @property
+    def units(self) -> Sequence[Units]:
+        """The units of all encoders, f and g of the first pair first."""
+
+    @property
+    def untrained(self) -> Sequence[Units]:
+        """The same before training."""
+
+
 def mirror(pair: Pair, layer: str) -> float:
     """Mirrored estimate of one pair, as half a log ratio of distances (close to SSLMem' where small)."""
     return float(log_ratio(pair.of(layer, S_C)).mean() - log_ratio(pair.of(layer, S_I)).mean()) / 2
@@ -155,3 +178,16 @@ def judge(
         more = interval((values - same).tolist(), points, step)
         found.append(Null(name, interval(same, points, step), more))
     return verdict(interval(values.tolist(), points, step), sign, found, margin, claim=claim)
+
+
+def negligible(claim: Claim, estimate: Estimate, pairs: Sequence[Pair], beside: Estimate, share: float) -> Verdict:
+    """Judge that an estimate is small beside another one of the same pairs: within a share of it (TOST).
+
+    Margin and estimate come from the same pairs, so the test is on their contrasts and the margin's own uncertainty
+    counts.
+    """
+    values = [estimate(p) for p in pairs]
+    margins = share * np.array([beside(p) for p in pairs])
+    margin = max(float(margins.mean()), 0.0)  # nothing there: no difference is small beside it
+    p = equivalence(values, margins) if len(pairs) > 1 else 1.0
+    return verdict(interval(values, sum(one.sets.size for one in pairs)), 0, (), margin, p, claim=claim)

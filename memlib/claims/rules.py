@@ -20,6 +20,9 @@ A claim of no difference (`sign=0`) *holds* if TOST shows it within its margin, 
 outside the margin, is *trend only* if the estimate lies within and *not tested here* if only the estimate is outside
 (or if the margin is a share of an effect that is not there).
 
+Before all of these: a claim about other encoders than those that ran (architecture, data set) is *not tested here*,
+whatever theirs show; the number beside it is of the nearest that ran.
+
 A claim about every layer (or row, or unit kind) holds if each part holds: the largest p decides (intersection-union),
 and the parts are corrected among themselves for the question which of them pass.
 """
@@ -235,6 +238,21 @@ def every(claim: Claim, parts: Mapping[str, Verdict], factor: float = 1.0) -> Ve
     reason = f"{counted[0].upper()}{counted[1:]}. The weakest is {weakest}: {judged[weakest].reason}"
     corrected = part.effect.at(1 - (1 - LEVEL) / factor) if part.tested else part.effect
     return Verdict(word, part.effect, corrected, part.sign, raw, p, (), part.margin, reason, claim, judged)
+
+
+def elsewhere(found: Verdict, asked: Mapping[str, str], ran: Mapping[str, str]) -> Verdict:
+    """The verdict on a claim that names its encoders: `found` where these ran, otherwise *not tested here*.
+
+    Args:
+        found: of the test on what ran.
+        asked: what the claim is about, such as {"arch": "resnet50", "dataset": "imagenet"}.
+        ran: the same fields of what ran.
+    """
+    if dict(asked) == dict(ran):
+        return found
+    theirs, ours = (", ".join(facts.values()) for facts in (asked, ran))
+    near = f"the nearest that ran ({ours}) shows {_number(found)}"
+    return replace(found, verdict=OPEN, reason=f"The claim is about {theirs}, which did not run; {near}.")
 
 
 def correct(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from memlib.claims.pairs import (
     S_C,
     S_E,
@@ -17,14 +15,13 @@ from memlib.claims.pairs import (
     Nulls,
     Pair,
     gap,
-    interval,
     judge,
     mean_of,
-    mirror,
     mirror_at,
+    negligible,
 )
-from memlib.claims.rules import MARGIN, Claim, Verdict, correct, verdict
-from memlib.stats import equivalence, two_level, welch
+from memlib.claims.rules import MARGIN, Claim, Verdict, correct
+from memlib.stats import two_level, welch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,15 +97,9 @@ def shared_like_external(pairs: Sequence[Pair], layer: str = "output") -> Verdic
     """S_S and S_E equal within a quarter of the same pair's mirrored estimate (TOST).
 
     A share and no fixed number: .005 would be nearly all of the effect after a few epochs, and a sixtieth of the
-    papers'. Margin and difference come from the same pairs, so the test is on their contrasts and the margin's own
-    uncertainty counts.
+    papers'.
     """
-    gaps = [gap(layer, S_S, S_E)(p) for p in pairs]
-    found = interval(gaps, sum(p.sets.size for p in pairs))
-    margins = SHARE * np.array([mirror(p, layer) for p in pairs])
-    margin = max(float(margins.mean()), 0.0)  # nothing memorized: no difference is small beside it
-    p = equivalence(gaps, margins) if len(pairs) > 1 else 1.0
-    return verdict(found, 0, (), margin, p, claim=EXTERNAL)
+    return negligible(EXTERNAL, gap(layer, S_S, S_E), pairs, mirror_at(layer), SHARE)
 
 
 def page(pairs: Sequence[Pair], layer: str = "output", nulls: Nulls | None = None) -> list[Verdict]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from memlib.claims.pairs import S_C, S_E, S_I, S_S, SETS, Pair
+from memlib.claims.frameworks import framework_table
+from memlib.claims.pairs import S_C, S_E, S_I, S_S, SETS, Measured, Pair
+from memlib.claims.resnets import convolutions
 from memlib.claims.rules import HOLDS, Verdict
 from memlib.claims.unitmem import Units, member_rate
-from memlib.stats import mirrored_pairs
+from memlib.claims.vit import block_table
+from memlib.stats import Interval, mirrored_pairs
 
 
 def sslmem(pairs: Sequence[Pair], single: Sequence[Pair], verdicts: Sequence[Verdict]) -> list[str]:
@@ -42,7 +45,7 @@ def layermem(
 ) -> list[str]:
     """Of page 04_1_layermem; arguments as for `sslmem`."""
     every = _of(verdicts, "every-layer")
-    level = {n: mirrored_pairs([(p.of(n, S_C), p.of(n, S_I)) for p in pairs]) for n in layers}
+    level = {n: _level(pairs, n) for n in layers}
     passed = [n for n, v in every.parts.items() if v.verdict == HOLDS]
     top = max(level, key=lambda n: level[n].mean)
     offsets = [max(abs(float(p.of(n, S_E).mean())) for p in [*pairs, *single]) for n in layers]
@@ -55,6 +58,70 @@ def layermem(
         f"«{_of(verdicts, 'depth').verdict}».",
         f"On points that neither encoder saw, the raw score of a single pair reaches {offsets[worst]:.3f} (layer "
         f"{layers[worst]}), and {offsets[0]:.3f} in layer 1: without a control this passes for memorization.",
+    ]
+
+
+def resnets(
+    studies: Mapping[str, Measured], kinds: Mapping[str, Mapping[str, str]], verdicts: Sequence[Verdict]
+) -> list[str]:
+    """Of page 04_1_resnets; arguments as for `claims.resnets.page`."""
+    depth, last, pool = (_of(verdicts, f"resnets-{key}") for key in ("depth", "last", "pool"))
+    ends = []
+    for name, study in studies.items():
+        rows = convolutions(kinds[name])
+        low, high = (_level(study.pairs, row) for row in (rows[0], rows[-1]))
+        ends.append(f"{name} {low} to {high}")
+    best = max(studies, key=lambda name: depth.parts[name].effect.mean)
+    worst = min(studies, key=lambda name: depth.parts[name].effect.mean)
+    return [
+        f"Mirrored estimates of the first and the last convolution: {'; '.join(ends)}. That memorization grows with "
+        f"depth in each gets «{depth.verdict}»; Kendall's τ is highest in {best}, {depth.parts[best].effect}, and "
+        f"lowest in {worst}, {depth.parts[worst].effect}.",
+        f"That the last convolution memorizes most gets «{last.verdict}»{_passing(last)}.",
+        f"That the average pool has less than the last convolution gets «{pool.verdict}»: the difference is "
+        f"{'; '.join(f'{part.effect} in {name}' for name, part in pool.parts.items())}.",
+    ]
+
+
+def vit(
+    pairs: Sequence[Pair], kinds: Mapping[str, str], previous: Mapping[str, str], verdicts: Sequence[Verdict]
+) -> list[str]:
+    """Of page 04_1_vit; arguments as for `claims.vit.page`."""
+    blocks, within, added, sums = (_of(verdicts, f"vit-{key}") for key in ("blocks", "within", "added", "sums"))
+    table = block_table(pairs, kinds, previous)
+    above = int((table["FC less ATT"] > 0).sum())
+    first, last = (_level(pairs, f"FCRes{b}") for b in (1, len(table)))
+    return [
+        f"From block 1 to block {len(table)} the mirrored estimate goes from {first} to {last}; that deeper blocks "
+        f"memorize more gets «{blocks.verdict}», with τ = {blocks.effect}.",
+        f"The fully connected layer lies above attention in {above} of {len(table)} blocks, by {within.effect} on "
+        f"average: «{within.verdict}». As deltas, what each adds to its input, the difference is {added.effect}: "
+        f"«{added.verdict}».",
+        f"That the residual sums change little gets «{sums.verdict}»: "
+        f"{'; '.join(f'{part.effect} {name}' for name, part in sums.parts.items())}.",
+    ]
+
+
+def frameworks(
+    families: Mapping[str, Mapping[str, Measured]], rows: Mapping[str, Sequence[str]], verdicts: Sequence[Verdict]
+) -> list[str]:
+    """Of page 04_1_frameworks; arguments as for `claims.frameworks.page`."""
+    deeper, profile, level, magnitude, number = (
+        _of(verdicts, f"frameworks-{key}") for key in ("deeper", "profile", "level", "magnitude", "number")
+    )
+    table = framework_table(families, rows)
+    top, bottom = (table.loc[pick] for pick in (table["seen"].idxmax(), table["seen"].idxmin()))
+    rates = [row for row in table.to_dict("records") if row["member rate"].low > 0.5]
+    shared = "; ".join(f"{name} τ = {part.effect}" for name, part in profile.parts.items())
+    return [
+        f"That every framework memorizes primarily in its deeper layers gets «{deeper.verdict}»{_passing(deeper)}.",
+        f"That frameworks share a pattern over layers gets «{profile.verdict}» ({shared}); that they reach about the "
+        f"same level gets «{level.verdict}»{_passing(level)}.",
+        f"Mean UnitMem of the last layer goes from {bottom['seen']:.3f} ({bottom['encoder']}, {bottom['framework']}) "
+        f"to {top['seen']:.3f} ({top['encoder']}, {top['framework']}): that it is alike gets «{magnitude.verdict}», "
+        f"and that as many units are highly memorizing «{number.verdict}». Its units respond to training points "
+        f"above chance in {len(rates)} of {len(table)}"
+        f"{': ' + ', '.join('{encoder} {framework}'.format(**row) for row in rates) if rates else ''}.",
     ]
 
 
@@ -81,6 +148,17 @@ def unitmem(
 
 def _of(verdicts: Sequence[Verdict], key: str) -> Verdict:
     return next(v for v in verdicts if v.claim and v.claim.key == key)
+
+
+def _level(pairs: Sequence[Pair], layer: str) -> Interval:
+    return mirrored_pairs([(p.of(layer, S_C), p.of(layer, S_I)) for p in pairs])
+
+
+def _passing(found: Verdict) -> str:
+    """Of a claim about every part: in how many it holds, and which those are."""
+    passed = [name for name, part in found.parts.items() if part.verdict == HOLDS]
+    named = f": {'; '.join(passed)}" if 0 < len(passed) < len(found.parts) else ""
+    return f", and holds in {len(passed)} of {len(found.parts)} by itself{named}"
 
 
 def _signed(value: float) -> str:

@@ -1,0 +1,333 @@
+"""Claims of page 04_1_frameworks: do frameworks share a pattern (paper A, tables 4, 29 and 31, Fig. 12)?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memlib.claims.arms import Arm, contrast, each
+from memlib.claims.layermem import depth as rising
+from memlib.claims.pairs import Array, Estimate, Measured, Nulls, Pair, interval, judge, mirror, negligible
+from memlib.claims.rules import Claim, Verdict, correct, elsewhere, every, verdict
+from memlib.claims.unitmem import member_rate, share_high
+from memlib.stats import Interval, kendall
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE = "04_1_frameworks"
+SHARE = 0.25  # frameworks have the same level if they differ by less than this share of their mean
+UNITMEM = 0.05  # mean UnitMem of two frameworks counts as the same within .05
+UNITS = 0.1  # and the share of highly memorizing units within a tenth of the units
+
+Families = Mapping[str, Mapping[str, Measured]]  # architecture -> framework -> its encoders
+Rows = Mapping[str, Sequence[str]]  # architecture -> the rows that are compared, in forward order
+
+DEEPER = Claim(
+    "frameworks-deeper",
+    PAGE,
+    "With every framework, memorization occurs primarily in the deeper layers",
+    "paper A, section 4.1, Tables 4, 29 and 31",
+    "LayerMem grows from each row to the next in both frameworks: tau = 1",
+    "Kendall's tau of mirrored estimate and depth",
+)
+PROFILE = Claim(
+    "frameworks-profile",
+    PAGE,
+    "Encoders of one architecture share a pattern over their layers, whatever the framework",
+    "paper A, section 4.1, Tables 4, 29 and 31",
+    "the rows of both frameworks are in the same order: tau = 1",
+    "Kendall's tau of two frameworks' mirrored estimates over layers",
+)
+LEVEL = Claim(
+    "frameworks-level",
+    PAGE,
+    "Corresponding layers memorize about as much with one framework as with another",
+    "paper A, section 4.1, Table 4",
+    "last rows .302 and .311 (ResNet50), .274 and .271 (ViT-Base)",
+    "difference of mean mirrored estimates over layers",
+)
+MAGNITUDE = Claim(
+    "frameworks-magnitude",
+    PAGE,
+    "Units of the last layer memorize about as much with one framework as with another",
+    "paper A, appendix C.1, Fig. 12",
+    "histograms, no number; without unseen points or another control",
+    "difference of mean UnitMem of the last layer",
+    "pairs of encoders",
+)
+NUMBER = Claim(
+    "frameworks-number",
+    PAGE,
+    "Frameworks give roughly the same number of highly memorizing units",
+    "paper A, section 4.1 and Fig. 12",
+    "histograms, no number; without unseen points or another control",
+    "difference of the shares of units with UnitMem >= .5",
+    "pairs of encoders",
+)
+RESNET50 = Claim(
+    "frameworks-resnet50",
+    PAGE,
+    "ResNet50 on ImageNet: SimCLR and DINO share a pattern",
+    "paper A, Tables 4 and 29",
+    "LayerMem .038 (conv1) to .304 (last convolution) with SimCLR, .040 to .309 with DINO",
+    "Kendall's tau of the two frameworks' mirrored estimates over layers",
+)
+VIT_BASE = Claim(
+    "frameworks-vit-base",
+    PAGE,
+    "ViT-Base on ImageNet: MAE and DINO share a pattern",
+    "paper A, Tables 4 and 31",
+    "LayerMem .019 (block 1) to .271 (block 12) with MAE, .019 to .275 with DINO",
+    "Kendall's tau of the two frameworks' mirrored estimates over layers",
+)
+CLAIMS = (DEEPER, PROFILE, LEVEL, MAGNITUDE, NUMBER, RESNET50, VIT_BASE)
+
+PAPERS = {  # what the paper's claims name: the encoder and its data, and the two frameworks
+    RESNET50: ({"arch": "resnet50", "dataset": "imagenet"}, ("simclr", "dino")),
+    VIT_BASE: ({"arch": "vit_base", "dataset": "imagenet"}, ("mae", "dino")),
+}
+
+
+def together(parts: Mapping[str, Sequence[Pair]]) -> list[Pair]:
+    """Pairs of several frameworks on the same points as one each, their layers named `framework/layer`.
+
+    Points, membership and its permutation are then shared: what frameworks have in common because the images are
+    the same is in the null as well.
+
+    Raises:
+        ValueError: if the frameworks were not measured on the same sets of points.
+    """
+    merged = []
+    for number, members in enumerate(zip(*parts.values(), strict=False), 1):
+        sets = members[0].sets
+        for name, member in zip(parts, members, strict=True):
+            if not np.array_equal(member.sets, sets):
+                raise ValueError(
+                    f"pair {number} of {name!r} has other points than that of {next(iter(parts))!r}: "
+                    "frameworks are compared in designs of the same data set, sizes and split seed"
+                )
+        f, g = (
+            {
+                f"{name}/{layer}": d
+                for name, member in zip(parts, members, strict=True)
+                for layer, d in getattr(member, side).items()
+            }
+            for side in ("align_f", "align_g")
+        )
+        merged.append(Pair(f, g, sets))
+    return merged
+
+
+def merged(studies: Mapping[str, Measured]) -> tuple[list[Pair], Nulls]:
+    """Pairs of all frameworks together, and those of their nulls that all have."""
+    names = [n for n in next(iter(studies.values())).nulls if all(n in s.nulls for s in studies.values())]
+    nulls = {n: together({f: s.nulls[n] for f, s in studies.items()}) for n in names}
+    return together({f: s.pairs for f, s in studies.items()}), {n: pairs for n, pairs in nulls.items() if pairs}
+
+
+def profile(pair: Pair, framework: str, rows: Sequence[str]) -> Array:
+    """Mirrored estimate of each row [L] of one framework in a merged pair."""
+    return np.array([mirror(pair, f"{framework}/{row}") for row in rows])
+
+
+def agreement(frameworks: Sequence[str], rows: Sequence[str]) -> Estimate:
+    """Kendall's tau of the profiles of two frameworks; of more than two, the mean over every two.
+
+    Raises:
+        ValueError: for fewer than two frameworks.
+    """
+    if len(frameworks) < 2:
+        raise ValueError(f"two frameworks or more can be compared, got {list(frameworks)}")
+
+    def tau(pair: Pair) -> float:
+        found = [profile(pair, name, rows) for name in frameworks]
+        return float(
+            np.mean([kendall(a, b)[0] if np.ptp(a) and np.ptp(b) else 0.0 for a, b in combinations(found, 2)])
+        )
+
+    return tau
+
+
+def step(rows: Sequence[str]) -> float:
+    """The grid that Kendall's tau of so many rows moves on.
+
+    Raises:
+        ValueError: for fewer than two rows.
+    """
+    if len(rows) < 2:
+        raise ValueError(f"profiles of two rows or more can be compared, got {list(rows)}")
+    return 4 / (len(rows) * (len(rows) - 1))
+
+
+def deeper(families: Families, rows: Rows) -> Verdict:
+    """Kendall's tau between mirrored estimate and depth, in each architecture with each framework."""
+    parts = {
+        f"{family}, {name}": rising(study.pairs, rows[family], study.nulls, DEEPER)
+        for family, studies in families.items()
+        for name, study in studies.items()
+    }
+    return every(DEEPER, parts)
+
+
+def same_profile(
+    studies: Mapping[str, Measured], rows: Sequence[str], claim: Claim = PROFILE, only: Sequence[str] = ()
+) -> Verdict:
+    """Agreement of the profiles of all frameworks of one architecture, or of two of them."""
+    pairs, nulls = merged(studies)
+    return judge(claim, agreement(only or list(studies), rows), pairs, nulls, step=step(rows))
+
+
+def profiles(families: Families, rows: Rows) -> Verdict:
+    """The mean agreement of every two frameworks, in each architecture."""
+    return every(PROFILE, {family: same_profile(studies, rows[family]) for family, studies in families.items()})
+
+
+def levels(families: Families, rows: Rows) -> Verdict:
+    """Difference of two frameworks' mean profiles, within a quarter of the mean of both (TOST)."""
+
+    def part(pairs: Sequence[Pair], a: str, b: str, of: Sequence[str]) -> Verdict:
+        def less(pair: Pair) -> float:
+            return float(profile(pair, a, of).mean() - profile(pair, b, of).mean())
+
+        def mean(pair: Pair) -> float:
+            return float(profile(pair, a, of).mean() + profile(pair, b, of).mean()) / 2
+
+        return negligible(LEVEL, less, pairs, mean, SHARE)
+
+    parts = {}
+    for family, studies in families.items():
+        pairs = merged(studies)[0]
+        for a, b in combinations(studies, 2):
+            parts[f"{family}, {a} and {b}"] = part(pairs, a, b, rows[family])
+    return every(LEVEL, parts)
+
+
+def units_alike(claim: Claim, families: Families, estimate: Callable[[Array], float], margin: float) -> Verdict:
+    """A number of the last layer's units is the same for every two frameworks, within a margin (TOST)."""
+    parts = {
+        f"{family}, {a} and {b}": verdict(units_apart(studies[a], studies[b], estimate), 0, (), margin, claim=claim)
+        for family, studies in families.items()
+        for a, b in combinations(studies, 2)
+    }
+    return every(claim, parts)
+
+
+def units_apart(first: Measured, second: Measured, estimate: Callable[[Array], float]) -> Interval:
+    """A number of the last layer's units on seen points, of one framework less another; f and g count as one."""
+    return contrast(Arm(first.units), Arm(second.units), each(lambda u: estimate(u.seen[last_layer(u.seen)])))
+
+
+def last_layer(units: Mapping[str, Array]) -> str:
+    """The deepest layer that has units."""
+    return list(units)[-1]
+
+
+def mean(scores: Array) -> float:
+    """Mean over units."""
+    return float(np.mean(scores))
+
+
+def page(families: Families, rows: Rows, ran: Mapping[str, Mapping[str, str]]) -> list[Verdict]:
+    """All verdicts of the page, corrected among themselves (Holm); those on encoders that did not run at the end.
+
+    Args:
+        families: architecture -> framework -> its encoders, trained on the same points.
+        rows: architecture -> rows compared, in forward order: convolutions, or blocks.
+        ran: architecture -> what it was: {"arch": …, "dataset": …}.
+
+    Raises:
+        ValueError: if the frameworks of an architecture were measured on different points.
+    """
+    tested = [
+        deeper(families, rows),
+        profiles(families, rows),
+        levels(families, rows),
+        units_alike(MAGNITUDE, families, mean, UNITMEM),
+        units_alike(NUMBER, families, share_high, UNITS),
+    ]
+    named, away = [], []
+    for claim, (asked, two) in PAPERS.items():
+        for family, studies in families.items():
+            if all(name in studies for name in two) and family_of(ran[family]) == family_of(asked):
+                found = same_profile(studies, rows[family], claim, two)
+                if dict(ran[family]) == asked:
+                    named.append(found)
+                else:
+                    away.append(elsewhere(found, asked, ran[family]))
+    return [*correct([*tested, *named]), *away]
+
+
+def family_of(facts: Mapping[str, str]) -> str:
+    """`resnet` or `vit`: what an architecture's name begins with."""
+    return facts["arch"].rstrip("0123456789").split("_")[0]
+
+
+def framework_table(families: Families, rows: Rows) -> pd.DataFrame:
+    """A row an architecture and framework: growth, the last row's estimate, its units with their controls."""
+    import pandas as pd
+
+    entries = []
+    for family, studies in families.items():
+        for name, study in studies.items():
+            unit_row = last_layer(study.units[0].seen)
+            grows = rising(study.pairs, rows[family], claim=DEEPER).effect
+            points = sum(p.sets.size for p in study.pairs)
+            top = interval([mirror(p, rows[family][-1]) for p in study.pairs], points)
+            entries.append(
+                {
+                    "encoder": family,
+                    "framework": name,
+                    "tau": grows,
+                    "last row": top,
+                    "seen": mean(np.concatenate([u.seen[unit_row] for u in study.units])),
+                    "unseen": mean(np.concatenate([u.unseen[unit_row] for u in study.units])),
+                    "untrained": mean(np.concatenate([u.seen[unit_row] for u in study.untrained]))
+                    if study.untrained
+                    else None,
+                    "high": mean(np.array([share_high(u.seen[unit_row]) for u in study.units])),
+                    "member rate": member_rate(study.units, unit_row).interval,
+                }
+            )
+    return pd.DataFrame(entries)
+
+
+def contrast_table(families: Families, rows: Rows) -> pd.DataFrame:
+    """A row an architecture and two frameworks: agreement after and before training, and the differences."""
+    import pandas as pd
+
+    entries = []
+    for family, studies in families.items():
+        pairs, nulls = merged(studies)
+        points, grid = sum(p.sets.size for p in pairs), step(rows[family])
+        for a, b in combinations(studies, 2):
+            tau = agreement((a, b), rows[family])
+            apart = [profile(p, a, rows[family]) - profile(p, b, rows[family]) for p in pairs]
+            entries.append(
+                {
+                    "encoder": family,
+                    "frameworks": f"{a}, {b}",
+                    "tau": interval([tau(p) for p in pairs], points, grid),
+                    **{f"tau, {name}": interval([tau(p) for p in n], points, grid) for name, n in nulls.items()},
+                    "level": interval([float(d.mean()) for d in apart], points),
+                    "UnitMem": units_apart(studies[a], studies[b], mean),
+                    "units high": units_apart(studies[a], studies[b], share_high),
+                }
+            )
+    return pd.DataFrame(entries)
+
+
+def differences(studies: Mapping[str, Measured], rows: Sequence[str]) -> pd.DataFrame:
+    """A row a layer: the mirrored estimate of one framework less another's, a column for every two."""
+    import pandas as pd
+
+    pairs = merged(studies)[0]
+    points = sum(p.sets.size for p in pairs)
+    columns: dict[str, list[object]] = {"layer": list(rows)}
+    for a, b in combinations(studies, 2):
+        apart = np.stack([profile(p, a, rows) - profile(p, b, rows) for p in pairs])  # [K, L]
+        columns[f"{a} less {b}"] = [interval(layer.tolist(), points) for layer in apart.T]
+    return pd.DataFrame(columns)
