@@ -11,7 +11,19 @@ from memlib.figures.layermem import (
     modules_table,
     single_pairs,
 )
+from memlib.figures.privacy import guarantees, privacy_curves, privacy_distributions, privacy_table
+from memlib.figures.profiles import (
+    contrast_table,
+    depth_profiles,
+    differences,
+    framework_table,
+    framework_units,
+    printed_table,
+    profile_controls,
+    vit_table,
+)
 from memlib.figures.speed import speed_machine, speed_table
+from memlib.figures.ssl_vs_sl import class_curves, class_table, probe_table, stops_table, unit_scatter
 from memlib.figures.sslmem import score_distributions, sslmem_table
 from memlib.figures.style import COLOURS, style
 from memlib.figures.unitmem import block_table, last_layer, member_rates, unitmem_distributions, unitmem_table
@@ -21,9 +33,17 @@ __all__ = [
     "Html",
     "agreement_maps",
     "block_table",
+    "class_curves",
+    "class_table",
+    "contrast_table",
+    "depth_profiles",
+    "differences",
     "extreme_curves",
     "extreme_images",
     "facts",
+    "framework_table",
+    "framework_units",
+    "guarantees",
     "image_grid",
     "last_layer",
     "layer_curves",
@@ -32,18 +52,27 @@ __all__ = [
     "member_rates",
     "modules_table",
     "nulls",
+    "printed_table",
+    "privacy_curves",
+    "privacy_distributions",
+    "privacy_table",
+    "probe_table",
+    "profile_controls",
     "score_distributions",
     "single_pairs",
     "span",
     "speed_machine",
     "speed_table",
     "sslmem_table",
+    "stops_table",
     "style",
     "summary",
     "table",
     "takeaways",
     "unit_images",
+    "unit_scatter",
     "unitmem_distributions",
     "unitmem_table",
     "verdicts",
+    "vit_table",
 ]

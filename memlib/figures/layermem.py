@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from memlib.tables import Study
 
 
-def layers_of(study: Study, rows: Sequence[str]) -> pd.DataFrame:
+def layers_of(study: Study, rows: Sequence[str], previous: Mapping[str, str] | None = None) -> pd.DataFrame:
     """`claims.layermem.layer_table` of the pairs, with S_S of the crossed pairs where there are any."""
-    found = layermem.layer_table(study.pairs, rows)
+    found = layermem.layer_table(study.pairs, rows, previous)
     if study.crossed and "shared" not in found:
         crossed = layermem.layer_table(study.crossed, rows)
         for column in ("shared", "shared_low", "shared_high"):

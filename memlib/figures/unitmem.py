@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from memlib.figures.html import span, table
 from memlib.figures.style import COLOURS, WIDTH, shown_once
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from memlib.tables import Study
 
 KINDS = (("seen", "S_C", "o"), ("unseen", "S_I", "s"), ("untrained", "untrained", "^"))
@@ -59,10 +61,24 @@ def unitmem_table(study: Study, layers: Sequence[str]) -> Any:
     return table(pd.DataFrame(rows), formats=dict.fromkeys(("units ≥ .5, seen", "unseen ", "untrained "), ".0%"))
 
 
-def _scores(study: Study, kind: str, layer: str) -> np.ndarray:
+def scores(study: Study, kind: str, layer: str) -> np.ndarray:
     """UnitMem of a layer's units of all encoders: on seen points, on unseen ones, or before training."""
     chosen = study.untrained if kind == "untrained" else study.units
     return np.concatenate([getattr(u, "unseen" if kind == "unseen" else "seen")[layer] for u in chosen])
+
+
+def quantiles(ax: Axes, count: int, of: Callable[[int, str], np.ndarray]) -> None:
+    """Median, middle half (thick) and middle 95 % (thin) of scores at `count` places, three kinds beside each other.
+
+    Args:
+        of: place and kind (`seen`, `unseen`, `untrained`) -> scores.
+    """
+    for i, (kind, colour, marker) in enumerate(KINDS):
+        x = np.arange(count) + 0.24 * (i - 1)
+        q = np.array([np.quantile(of(place, kind), [0.025, 0.25, 0.5, 0.75, 0.975]) for place in range(count)])
+        ax.vlines(x, q[:, 0], q[:, 4], color=COLOURS[colour], linewidth=1)
+        ax.vlines(x, q[:, 1], q[:, 3], color=COLOURS[colour], linewidth=3.5)
+        ax.plot(x, q[:, 2], marker, color=COLOURS[colour], markersize=5.5, label=kind)
 
 
 def unitmem_distributions(study: Study, layers: Sequence[str]) -> Any:
@@ -70,14 +86,7 @@ def unitmem_distributions(study: Study, layers: Sequence[str]) -> Any:
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")
-    for i, (kind, colour, marker) in enumerate(KINDS):
-        x = np.arange(len(layers)) + 0.24 * (i - 1)
-        q = np.array(
-            [np.quantile(_scores(study, kind, n), [0.025, 0.25, 0.5, 0.75, 0.975]) for n in layers]
-        )  # [L, 5]
-        ax.vlines(x, q[:, 0], q[:, 4], color=COLOURS[colour], linewidth=1)
-        ax.vlines(x, q[:, 1], q[:, 3], color=COLOURS[colour], linewidth=3.5)
-        ax.plot(x, q[:, 2], marker, color=COLOURS[colour], markersize=5.5, label=kind)
+    quantiles(ax, len(layers), lambda i, kind: scores(study, kind, layers[i]))
     ax.axhline(unitmem.HIGH, color=COLOURS["paper"], linewidth=1, linestyle="--")
     ax.set(xlabel="layer", ylabel="UnitMem of the units", ylim=(0, 1), xticks=range(len(layers)))
     ax.set_xticklabels(layers)
@@ -93,7 +102,7 @@ def last_layer(study: Study, layer: str) -> Any:
     figure, ax = plt.subplots(layout="constrained")
     for (kind, colour, _), line in zip(KINDS, ("-", "--", ":"), strict=True):
         sns.histplot(
-            _scores(study, kind, layer), ax=ax, bins=np.linspace(0, 1, 26).tolist(), stat="probability",
+            scores(study, kind, layer), ax=ax, bins=np.linspace(0, 1, 26).tolist(), stat="probability",
             element="step", fill=False, color=COLOURS[colour], linestyle=line, linewidth=2, label=kind,
         )  # fmt: skip
     ax.axvline(unitmem.HIGH, color=COLOURS["paper"], linewidth=1, linestyle="--")
