@@ -1,26 +1,30 @@
 """Encoders -> measurements -> notebooks -> book, at one scale.
 
     snakemake --cores 2 book --config scale=smoke
+    snakemake --profile profiles/slurm book --config scale=paper
 
-What runs again: a measurement when its digest is new or its data set's files changed; a notebook when its
-cells, its scale, memlib's source or a measurement changed; the book when any page did. Logs: _build/SCALE/logs.
-This file is parsed in every job: memlib.studies imports no torch.
+What runs again: an encoder or a pair's measurements when a digest is new or the images changed; a notebook when its
+cells, its scale, memlib's source or a measurement changed; the book when any page did. An encoder is wanted only
+where a measurement is missing, and a measurement that is published is no job. Logs: _build/SCALE/logs.
+This file is parsed in every job: memlib.jobs imports no torch.
 """
 
 import hashlib
 import json
 import os
 import shlex
+import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
-from memlib import store, studies
+from memlib import jobs, store, studies
 
 SCALE = str(config.get("scale", "smoke"))
 OUT = f"_build/{Path(SCALE).stem}"
 PYTHON = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m"
-MEASUREMENTS = studies.measurements(SCALE)
+PLAN = jobs.plan(SCALE)
 PAGES = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
 STARTED = time.time()
 
@@ -30,14 +34,72 @@ def stamp(name, content):
     path = Path("_build", "stamps", name)
     if not path.exists() or path.read_text() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+        draft = path.with_name(f".{name}.{os.uname().nodename}.{os.getpid()}")  # jobs elsewhere may be reading
+        draft.write_text(content)
+        os.replace(draft, path)
     return str(path)
 
 
+def images():
+    """Names, sizes and times of the files of all data sets that the scale reads."""
+    root = Path(os.environ.get("MEMLIB_DATA") or store.home() / "data")
+    found = [root]
+    for name in sorted({d for pair in PLAN.pairs.values() for d in (pair.f.encoder.dataset, *pair.f.probe)}):
+        found += Path(name[7:]).glob("*") if name.startswith("folder:") else root.glob(f"{name}/*")
+    files = sorted({*found, *root.glob("*")})
+    return [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files if path.exists()]
+
+
+@cache
+def places():
+    """Where each encoder and measurement lies, or will; looked up when plan, store or the images' files changed."""
+    published = store.results(Path(SCALE).stem)
+    known = [images(), sorted(map(str, published.glob("*"))), str(store.home()), list(PLAN.pairs)]
+    path = Path("_build", "stamps", f"{Path(SCALE).stem}-{store.digest(known)}.json")
+    if not path.exists():
+        look = [sys.executable, "-m", "memlib.jobs", "look", SCALE]  # in a process of its own: this takes torch
+        stamp(path.name, subprocess.run(look, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return json.loads(path.read_text())
+
+
+def missing(digest):
+    """Whether the store has no such encoder or measurement."""
+    return not (places()[digest] and Path(places()[digest]).exists())
+
+
+def keyed(name, *digests):
+    """Stamp of the places of artefacts: they change with the images."""
+    return stamp(f"{name}.keys", "\n".join(str(places()[digest]) for digest in digests))
+
+
 def needs(page):
-    """Done files of the measurements that a notebook reads."""
-    digests = studies.measurements(SCALE, page) if page in studies.NOTEBOOKS else ()
-    return [f"{OUT}/measured/{digest}.json" for digest in digests]
+    """Done files of the pairs that a notebook reads; of those that were there before, the measurements."""
+    for pair in PLAN.of(page):
+        done, digests = f"{OUT}/measured/{pair}.json", [m.digest for m in jobs.members(PLAN.pairs[pair])]
+        if Path(done).exists() or any(map(missing, digests)):
+            yield done
+        else:
+            yield from (places()[digest] for digest in digests)
+
+
+def wants(pair):
+    """Done files of the encoders that a pair's measurements need."""
+    for m in jobs.members(PLAN.pairs[pair]):
+        encoder = m.encoder.digest
+        done = f"{OUT}/trained/{encoder}.json"
+        if encoder in PLAN.encoders and (Path(done).exists() or (missing(m.digest) and missing(encoder))):
+            yield done
+
+
+@cache
+def asked(kind, digest=None):
+    """What a job asks for: gpus, threads, mem_mb, runtime."""
+    return jobs.resources(SCALE, kind, PLAN.design[digest] if digest else None)
+
+
+def ask(kind, name):
+    """One of these, for a rule whose wildcard is the digest."""
+    return lambda wildcards: asked(kind, *wildcards)[name]
 
 
 def cells(page):
@@ -46,17 +108,6 @@ def cells(page):
     found = json.loads(page.read_text(encoding="utf-8"))["cells"]
     own = [cell for cell in found if "injected-parameters" not in cell["metadata"].get("tags", [])]
     return stamp(page.name, json.dumps([[cell["cell_type"], "".join(cell["source"])] for cell in own]))
-
-
-def files(dataset):
-    """Stamp of the names, sizes and times of a data set's files: where they change, keys are looked up again."""
-    if dataset.startswith("folder:"):
-        found = Path(dataset[7:]).glob("*")
-    else:
-        root = Path(os.environ.get("MEMLIB_DATA") or store.home() / "data")
-        found = [*root.glob("*"), *root.glob(f"{dataset}/*")]
-    lines = sorted(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in found)
-    return stamp("".join(c if c.isalnum() else "_" for c in dataset), "\n".join(lines))
 
 
 def sources():
@@ -69,7 +120,7 @@ def sources():
 
 def failed():
     """Logs of this run whose job did not make what it was to make."""
-    made = {"measured": "json", "notebooks": "ipynb"}
+    made = {"trained": "json", "measured": "json", "notebooks": "ipynb"}
     for log in sorted(Path(OUT, "logs").glob("*/*.log")):
         target = Path(OUT, log.parent.name, f"{log.stem}.{made.get(log.parent.name)}")
         target = target if log.parent.name in made else Path(OUT, "html", "index.html")
@@ -79,8 +130,12 @@ def failed():
 
 # written now: Snakemake does not see files that come later
 CELLS = {page: cells(page) for page in PAGES}
-FILES = {m.encoder.dataset: files(m.encoder.dataset) for m in MEASUREMENTS.values()}
 MEMLIB = sources()
+
+
+wildcard_constraints:
+    encoder="[0-9a-f]{16}",
+    pair="[0-9a-f]{16}",
 
 
 rule book:
@@ -88,23 +143,54 @@ rule book:
         f"{OUT}/html/index.html",
 
 
+rule train:
+    input:
+        lambda wildcards: keyed(wildcards.encoder, wildcards.encoder),
+    output:
+        f"{OUT}/trained/{{encoder}}.json",
+    log:
+        f"{OUT}/logs/trained/{{encoder}}.log",
+    params:  # several processes where there are several GPUs
+        start=lambda wildcards: (
+            f"torch.distributed.run --standalone --nproc-per-node {gpus} -m "
+            if (gpus := asked("train", *wildcards)["gpus"]) > 1
+            else ""
+        ),
+    threads: ask("train", "threads")
+    resources:
+        gpu=ask("train", "gpus"),
+        mem_mb=ask("train", "mem_mb"),
+        runtime=ask("train", "runtime"),
+    message:
+        "training {wildcards.encoder}: {log}"
+    shell:
+        PYTHON + " {params.start}memlib.studies train {SCALE} {wildcards.encoder} --done {output} 2>&1 | tee {log}"
+
+
 rule measure:
     input:
-        lambda wildcards: FILES[MEASUREMENTS[wildcards.digest].encoder.dataset],
+        images=lambda wildcards: keyed(wildcards.pair, *(m.digest for m in jobs.members(PLAN.pairs[wildcards.pair]))),
+        encoders=lambda wildcards: list(wants(wildcards.pair)),
     output:
-        f"{OUT}/measured/{{digest}}.json",
+        f"{OUT}/measured/{{pair}}.json",
     log:
-        f"{OUT}/logs/measured/{{digest}}.log",
-    threads: 1
+        f"{OUT}/logs/measured/{{pair}}.log",
+    params:
+        digests=lambda wildcards: [m.digest for m in jobs.members(PLAN.pairs[wildcards.pair])],
+    threads: ask("measure", "threads")
+    resources:
+        gpu=ask("measure", "gpus"),
+        mem_mb=ask("measure", "mem_mb"),
+        runtime=ask("measure", "runtime"),
     message:
-        "measuring {wildcards.digest}, its encoder is trained first if it is missing: {log}"
+        "measuring {wildcards.pair}: {log}"
     shell:
-        PYTHON + " memlib.studies measure {SCALE} {wildcards.digest} --done {output} 2>&1 | tee {log}"
+        PYTHON + " memlib.studies measure {SCALE} {params.digests} --done {output} 2>&1 | tee {log}"
 
 
 rule page:
     input:
-        measured=lambda wildcards: needs(wildcards.page),
+        measured=lambda wildcards: list(needs(wildcards.page)),
         cells=lambda wildcards: CELLS[wildcards.page],
         memlib=MEMLIB,
         sizes=SCALE if SCALE.endswith(".yaml") else f"notebooks/scales/{SCALE}.yaml",
@@ -113,7 +199,11 @@ rule page:
         f"{OUT}/notebooks/{{page}}.ipynb",
     log:
         f"{OUT}/logs/notebooks/{{page}}.log",
-    threads: 1
+    threads: asked("page")["threads"]
+    resources:
+        gpu=asked("page")["gpus"],
+        mem_mb=asked("page")["mem_mb"],
+        runtime=asked("page")["runtime"],
     message:
         "executing {wildcards.page}: {log}"
     shell:
@@ -130,6 +220,9 @@ rule html:
     log:
         f"{OUT}/logs/html/sphinx.log",
     threads: 1
+    resources:
+        mem_mb=jobs.DEFAULTS["mem_mb"],
+        runtime=jobs.DEFAULTS["runtime"],
     message:
         "rendering the book: {log}"
     shell:
@@ -144,5 +237,7 @@ onerror:
     said = ["", "Not everything was made; whatever did not depend on it was. The ends of the logs:"]
     for path in failed():
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = lines or ["empty: its command did not begin; a cluster's reason stands in .snakemake/slurm_logs"]
         said += ["", str(path), *(f"    {line}" for line in lines[-5:])]
-    print(*said, "", "failed:", *(f"    {path}" for path in failed()), sep="\n", file=sys.stderr, flush=True)
+    named = [f"    {path}" for path in failed()] or [f"    no job said why: the reason stands above, and in {log}"]
+    print(*said, "", "failed:", *named, sep="\n", file=sys.stderr, flush=True)
