@@ -79,6 +79,12 @@ def average(layers: Sequence[str], side: Side = "seen") -> Callable[[Units], flo
     return lambda units: float(np.mean(_all(units, layers, side)))
 
 
+def beyond(layers: Sequence[str]) -> Callable[[Units], float]:
+    """What mean UnitMem on seen points exceeds that on unseen ones by."""
+    seen, unseen = average(layers), average(layers, "unseen")
+    return lambda units: seen(units) - unseen(units)
+
+
 def high(layers: Sequence[str], side: Side = "seen") -> Callable[[Units], float]:
     """Share of the units of these layers with UnitMem >= .5."""
     return lambda units: share_high(_all(units, layers, side))
@@ -158,7 +164,7 @@ def level_table(arms: Mapping[str, Arm], layers: Sequence[str]) -> pd.DataFrame:
         found = {
             "UnitMem": contrast(arm, None, each(average(layers))),
             "unseen": contrast(arm, None, each(average(layers, "unseen"))),
-            "more": contrast(arm, None, each(lambda u: average(layers)(u) - average(layers, "unseen")(u))),
+            "more": contrast(arm, None, each(beyond(layers))),
             "high": contrast(arm, None, each(high(layers))),
             "high unseen": contrast(arm, None, each(high(layers, "unseen"))),
             "member rate": member_rate(arm.units, layers).interval,

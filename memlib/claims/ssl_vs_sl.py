@@ -239,13 +239,12 @@ def page(ssl: Arm, sl: Arm, converged: Arm, layers: Sequence[str]) -> list[Verdi
 
 
 def layer_table(arms: Mapping[str, Arm], layers: Sequence[str]) -> pd.DataFrame:
-    """A row an arm and layer: mean UnitMem and ClassMem with their nulls, before training, and the member rate."""
+    """A row an arm and layer: mean UnitMem and ClassMem with their intervals and nulls, and before training."""
     import pandas as pd
 
     rows = []
     for name, arm in arms.items():
         for layer in layers:
-            rate = member_rate(arm.units, [layer]).interval
             scores = _scores(layer)
             row: dict[str, object] = {"arm": name, "layer": layer}
             for column, of in scores.items():
@@ -253,7 +252,7 @@ def layer_table(arms: Mapping[str, Arm], layers: Sequence[str]) -> pd.DataFrame:
                 row |= {column: i.mean, f"{column}_low": i.low, f"{column}_high": i.high}
             if arm.untrained:
                 row |= {f"{c} untrained": contrast(arm.before, None, each(scores[c])).mean for c in scores}
-            rows.append(row | {"member rate": rate.mean, "member_low": rate.low, "member_high": rate.high})
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
