@@ -110,14 +110,13 @@ def test_figures_have_words_on_their_axes_no_background_and_legible_type(draw):
 
 def test_tables_have_a_row_a_level_and_the_privacy_of_each_encoder():
     assert len(repr(figures.privacy_table(levels({}, {}, {}), LAYERS)).splitlines()) == 4
-    spec = {"epsilon": None, "delta": 1e-5, "clip": 0.5, "batch": 10}
+    spec, spent = (
+        {"batch": 10},
+        {"target": 8, "epsilon": 7.991, "delta": 1e-5, "noise_multiplier": 0.731, "clip": 0.5},
+    )
     made = {"steps": 30, "points": 100}
     plain = {"name": "vit_mae-0", "encoder": spec, "training": made}
-    private = {
-        "name": "dp8-0",
-        "encoder": spec | {"epsilon": 8},
-        "training": made | {"epsilon": 7.991, "noise_multiplier": 0.731},
-    }
+    private = {"name": "dp8-0", "encoder": spec, "training": made | {"private": spent}}
     none = np.empty(0)
     studies = {
         name: tables.Study([], [], {}, {}, [], [], [tables.Table(none, none, none, {}, {}, {}, {}, header, False)])

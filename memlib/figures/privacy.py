@@ -117,16 +117,16 @@ def guarantees(studies: Mapping[str, Study]) -> Html:
     for name, study in studies.items():
         for one in study.tables:
             spec, training = one.header["encoder"], one.header["training"]
-            private = spec.get("epsilon") is not None
+            private = training.get("private")
             rows.append(
                 {
                     "level": name,
                     "encoder": one.header["name"],
-                    "ε asked for": f"{spec['epsilon']:g}" if private else "∞",
-                    "ε reached": f"{training['epsilon']:.3f}" if private else "∞",
-                    "δ": f"{spec['delta']:g}" if private else None,
-                    "noise multiplier": f"{training['noise_multiplier']:.3f}" if private else None,
-                    "clip": f"{spec['clip']:g}" if private else None,
+                    "ε asked for": f"{private['target']:g}" if private else "∞",
+                    "ε reached": f"{private['epsilon']:.3f}" if private else "∞",
+                    "δ": f"{private['delta']:g}" if private else None,
+                    "noise multiplier": f"{private['noise_multiplier']:.3f}" if private else None,
+                    "clip": f"{private['clip']:g}" if private else None,
                     "batch": f"{spec['batch']:,}",
                     "steps": f"{training['steps']:,}",
                     "points": f"{training['points']:,}",
