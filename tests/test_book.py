@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import browser
 import nbformat
@@ -66,11 +67,12 @@ def test_the_contents_list_every_page_once():
 
 def test_the_start_page_has_what_each_page_found():
     start = (ROOT / "book" / "start.md").read_text()
-    modules = (claims.sslmem, claims.layermem, claims.unitmem)
+    modules = [module for module in vars(claims).values() if isinstance(module, ModuleType)]
     made = {claim.page for module in modules for claim in vars(module).values() if isinstance(claim, claims.Claim)}
     glued = re.findall(r"^```\{glue\} found_(\w+)\n:doc: \.\./notebooks/(\w+)\.ipynb$", start, re.M)
     assert {key for key, _ in glued} == made
-    assert [page for _, page in glued] == ["03_sslmem", "04_1_layermem", "05_1_unitmem"]
+    pages = [Path(page).name for page in LISTED]
+    assert [page for _, page in glued] == [page for page in pages if page in made]
 
 
 def test_the_reference_covers_every_module():
