@@ -25,7 +25,7 @@ NOTEBOOKS = {  # the designs that each notebook reads
     "03_sslmem": ("papers", "halves"),
     "04_1_layermem": ("halves", "papers"),
     "04_1_resnets": ("resnet18", "resnet34", "resnet50"),
-    "04_1_vit": ("vit_mae",),
+    "04_1_vit": ("vit_blocks",),
     "04_1_frameworks": (
         "resnet9_simclr",
         "resnet9_simsiam",
