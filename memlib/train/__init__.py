@@ -222,7 +222,8 @@ def train(
 class _Probe:
     """The accuracy of a linear probe on the encoder as it is, for `EncoderSpec.until`.
 
-    It is fitted on the training points and tested on as many of the test split as `TESTED`, with one seed.
+    It is fitted on the training points and tested on as many of the test split as `TESTED`, with one seed; test
+    points of a class that has no training point are left out.
     """
 
     TESTED = 2000
@@ -236,6 +237,8 @@ class _Probe:
                     "probe needs them; take until=None, or a data set with labels"
                 )
         chosen = splits.choose(len(test_set), min(self.TESTED, len(test_set)), spec.split_seed)
+        # few training points may miss a class, of which the probe can then know nothing
+        chosen = chosen[torch.isin(test_set.labels[chosen], train_set.labels[points])]
         self.wanted = float(spec.until or 0)
         self.fitted = train_set.images[points], train_set.labels[points]
         self.tested = test_set.images[chosen], test_set.labels[chosen]
