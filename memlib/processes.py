@@ -146,6 +146,8 @@ def share(spec: EncoderSpec, block: int) -> Share:
         ValueError: The batch does not split evenly.
     """
     parts, batch = count(), spec.batch
+    if parts == 1:
+        return Share(slice(None), 0, slice(None))  # all there is: DP-SGD's batches have no fixed size
     if batch % parts:
         lower = batch - batch % parts
         fits = ", ".join(str(size) for size in (lower, lower + parts) if size >= 2)
