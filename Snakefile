@@ -239,5 +239,5 @@ onerror:
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         lines = lines or ["empty: its command did not begin; a cluster's reason stands in .snakemake/slurm_logs"]
         said += ["", str(path), *(f"    {line}" for line in lines[-5:])]
-    named = [f"    {path}" for path in failed()] or [f"    no job said why: the reason stands above, and in {log}"]
+    named = [f"    {path}" for path in failed()] or ["    no job said why: the reason stands above, and in .snakemake/log"]
     print(*said, "", "failed:", *named, sep="\n", file=sys.stderr, flush=True)

@@ -33,7 +33,7 @@ def test_conda_adds_python_and_pip_to_what_pyproject_says_and_nothing_else():
         (nested if isinstance(entry, dict) else plain).append(entry)
     assert plain == [f"python{PROJECT['requires-python']}", "pip"]
     assert nested == [{"pip": ["-e .[book,test]"]}]
-    assert set(PROJECT["optional-dependencies"]) == {"book", "test"}
+    assert set(PROJECT["optional-dependencies"]) == {"book", "cluster", "test"}
 
 
 def test_every_dependency_has_a_lower_bound_or_is_a_typing_stub():
