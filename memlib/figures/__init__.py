@@ -1,6 +1,7 @@
 """Figures and tables of the pages, in one style: intervals shown, readable in light and dark, words on the axes."""
 
 from memlib.figures.boxes import facts, nulls, summary, takeaways, verdicts
+from memlib.figures.costs import costs_table, costs_text
 from memlib.figures.html import Html, span, table
 from memlib.figures.images import extreme_images, image_grid, layer_images, unit_images
 from memlib.figures.layermem import (
@@ -36,6 +37,8 @@ __all__ = [
     "class_curves",
     "class_table",
     "contrast_table",
+    "costs_table",
+    "costs_text",
     "depth_profiles",
     "differences",
     "extreme_curves",

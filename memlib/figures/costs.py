@@ -1,0 +1,38 @@
+"""The table of what a scale costs."""
+
+from __future__ import annotations
+
+from memlib import costs
+from memlib.figures.html import Html, table
+
+
+def costs_table(scale: str) -> Html:
+    """A row a design: its encoders, parameters and multiply-adds of one, operations and GPU-hours of all."""
+    found, share = costs.listing(scale), costs.reached()
+    whole = found["operations"] * found["encoders"]
+    shown = found.assign(
+        parameters=found["parameters"] / 1e6,
+        **{
+            "multiply-adds": found["multiply-adds"] / 1e6,
+            "operations": whole,
+            "GPU-hours": [costs.hours(one, share) for one in whole],
+        },
+    )
+    named = {"parameters": "parameters, millions", "multiply-adds": "multiply-adds, millions"}
+    formats = {
+        "parameters, millions": ".1f",
+        "multiply-adds, millions": ",.0f",
+        "operations": ".1e",
+        "GPU-hours": ".1f",
+    }
+    return table(shown.rename(columns=named), formats)
+
+
+def costs_text(scale: str) -> str:
+    """All of a scale's training in GPU-hours, in a sentence."""
+    found, share = costs.listing(scale), costs.reached()
+    all_hours = costs.hours(float((found["operations"] * found["encoders"]).sum()), share)
+    return (
+        f"All {found['encoders'].sum()} encoders of scale {scale}: {all_hours:,.1f} hours on one {costs.GPU}, at "
+        f"{100 * share:.0f} % of its {costs.PEAK / 1e12:.0f} TFLOP/s."
+    )
