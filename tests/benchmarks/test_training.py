@@ -5,7 +5,7 @@ import time
 import torch
 from torch.utils.data import DataLoader
 
-from memlib import augmentation, build_encoder, load
+from memlib import build_encoder, load
 from memlib.objectives import build_objective
 from memlib.specs import EncoderSpec
 
@@ -29,7 +29,7 @@ def stepper(objective, optimizer, precision):
 
 def new_objective():
     torch.manual_seed(0)
-    objective = build_objective(build_encoder("resnet9"), augmentation("normal"), EncoderSpec())
+    objective = build_objective(build_encoder("resnet9"), EncoderSpec())
     return objective, torch.optim.AdamW(objective.parameters(), lr=1e-3, fused=True)
 
 
