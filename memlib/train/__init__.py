@@ -21,6 +21,7 @@ from memlib import data, processes, splits, store
 from memlib.augment import Augmentation, augmentation
 from memlib.encoders import Encoder, from_spec
 from memlib.objectives import BUILDERS, Objective, build_objective
+from memlib.private import Private
 from memlib.specs import EncoderSpec, half
 from memlib.train import checkpoints, steps
 from memlib.train.steps import circumstances
@@ -142,11 +143,12 @@ def train(
             f"batch={spec.batch} with {len(points)} training points: allowed is {len(points)} at most; "
             "take a smaller batch or more points"
         )
-    batches = steps.Batches(len(points), spec.batch, spec.seed)
+    private = Private(spec, len(points)) if spec.epsilon is not None else None
+    batches = private or steps.Batches(len(points), spec.batch, spec.seed)
     mine = processes.share(spec, steps.BLOCK)
     total, end = spec.epochs * batches.per_epoch, spec.end * batches.per_epoch
 
-    precision = steps.precision_of(spec.precision)
+    precision = steps.precision_of("float32" if private else spec.precision)
     fabric = processes.fabric(precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
@@ -154,6 +156,8 @@ def train(
     objective = processes.ready(spec, objective, fabric.device)
     objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(objective, steps.build_optimizer(objective, spec))
+    if private:
+        private.attach(objective, optimizer)
     images = train_set.images[points].to(fabric.device)
     labels = train_set.labels[points] if train_set.labelled else torch.full((len(points),), -1)
     labels = labels.to(fabric.device)
@@ -180,8 +184,11 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = spec.lr * steps.schedule(step, total, spec.warmup)
         views = steps.views(objective, images[chosen], labels[chosen], spec.seed, step, mine.first)
-        loss = model(*(view[mine.kept] for view in views))
-        fabric.backward(loss)
+        if private:
+            loss = private.backward(views, step)
+        else:
+            loss = model(*(view[mine.kept] for view in views))
+            fabric.backward(loss)
         losses[step] = loss.detach()
         done = step + 1
         epoch, rest = divmod(done, batches.per_epoch)
@@ -213,6 +220,7 @@ def train(
         "parameters": sum(p.numel() for p in objective.encoder.parameters()),
         "seconds": round(spent + time.monotonic() - began, 1),
         **({"probed": probed, "reached": bool(probed) and probed[-1][1] >= probe.wanted} if probe else {}),
+        **({"private": private.header(done)} if private else {}),
         **circumstances(fabric.device, precision),
     }
     weights = {k: v.detach().cpu().contiguous() for k, v in objective.state_dict().items()}
