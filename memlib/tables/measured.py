@@ -264,11 +264,12 @@ def _probe(encoder: Encoder, measurement: studies.Measurement) -> dict[str, list
     """{data set: accuracy of a linear probe, one a seed}."""
     from memlib import probe
 
-    size, points = measurement.encoder.size, measurement.probe_points
-    return {
-        name: [float(accuracy) for accuracy in probe.probe(encoder, name, size=size, points=points).each]
-        for name in measurement.probe
-    }
+    size, found = measurement.encoder.size, {}
+    for name in measurement.probe:
+        there = len(data.load(name, "train", size=size))
+        points = min(measurement.probe_points or there, there)
+        found[name] = [float(accuracy) for accuracy in probe.probe(encoder, name, size, points).each]
+    return found
 
 
 def _masks(sets: torch.Tensor, seen: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -101,10 +101,14 @@ def _privacy(spec: dict[str, Any], trained: list[dict[str, Any]]) -> dict[str, s
     """The epsilon that was reached, of private encoders."""
     if spec.get("epsilon") is None:
         return {}
-    spent = _range([t["epsilon"] for t in trained], ".2f")
+    private = [t["private"] for t in trained]
+    spent, noise = (
+        _range([p["epsilon"] for p in private], ".2f"),
+        _range([p["noise_multiplier"] for p in private], ".2f"),
+    )
     return {
         "privacy": f"DP-SGD: epsilon {spent} was spent, {spec['epsilon']:g} allowed, at delta {spec['delta']:g}; "
-        f"gradients of a point clipped to {spec['clip']:g}"
+        f"each point's gradient clipped to {spec['clip']:g}, noise of {noise} times that"
     }
 
 
