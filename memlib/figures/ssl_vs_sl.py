@@ -100,10 +100,15 @@ def class_table(arms: Mapping[str, Arm], layers: Sequence[str]) -> Html:
                 **before,
                 "UnitMem above ClassMem": row["under"],
                 "neither known": row["under null"],
-                "member rate": str(member_rate(arms[row["arm"]].units, [row["layer"]]).interval),
+                "member rate": _rate(arms[row["arm"]], row["layer"]),
             }
         )
     return table(pd.DataFrame(rows), formats={"UnitMem above ClassMem": ".0%", "neither known": ".0%"})
+
+
+def _rate(arm: Arm, layer: str) -> str:
+    found = member_rate(arm.units, [layer]).interval
+    return span(found.mean, found.low, found.high)
 
 
 def _shown(row: Mapping[str, Any], column: str) -> str:
