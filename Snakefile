@@ -23,7 +23,8 @@ from memlib import jobs, store, studies
 
 SCALE = str(config.get("scale", "smoke"))
 OUT = f"_build/{Path(SCALE).stem}"
-PYTHON = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m"
+EXECUTABLE = shlex.quote(sys.executable)
+PYTHON = f"OMP_NUM_THREADS={{threads}} {EXECUTABLE} -m"
 PLAN = jobs.plan(SCALE)
 PAGES = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
 STARTED = time.time()
@@ -102,6 +103,11 @@ def ask(kind, name):
     return lambda wildcards: asked(kind, *wildcards)[name]
 
 
+def several(gpus):
+    """What starts a process for each GPU, where there are several."""
+    return f"torch.distributed.run --standalone --nproc-per-node {gpus} -m " if gpus > 1 else ""
+
+
 def cells(page):
     """Stamp of a notebook's cells without their outputs: publishing its executed copy is no change."""
     page = Path(f"notebooks/{page}.ipynb")
@@ -150,21 +156,20 @@ rule train:
         f"{OUT}/trained/{{encoder}}.json",
     log:
         f"{OUT}/logs/trained/{{encoder}}.log",
-    params:  # several processes where there are several GPUs
-        start=lambda wildcards: (
-            f"torch.distributed.run --standalone --nproc-per-node {gpus} -m "
-            if (gpus := asked("train", *wildcards)["gpus"]) > 1
-            else ""
-        ),
+    params:
+        start=lambda wildcards, resources: several(resources.gpu),
+        each=lambda wildcards, resources, threads: max(threads // max(resources.gpu, 1), 1),
     threads: ask("train", "threads")
     resources:
+        nodes=1,
         gpu=ask("train", "gpus"),
         mem_mb=ask("train", "mem_mb"),
         runtime=ask("train", "runtime"),
     message:
         "training {wildcards.encoder}: {log}"
     shell:
-        PYTHON + " {params.start}memlib.studies train {SCALE} {wildcards.encoder} --done {output} 2>&1 | tee {log}"
+        "OMP_NUM_THREADS={params.each} {EXECUTABLE} -m {params.start}"
+        "memlib.studies train {SCALE} {wildcards.encoder} --done {output} 2>&1 | tee {log}"
 
 
 rule measure:
