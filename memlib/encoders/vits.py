@@ -71,7 +71,7 @@ class Block(vision_transformer.Block):
         norm: Any = partial(nn.LayerNorm, eps=1e-6)
         super().__init__(width, heads, qkv_bias=True, norm_layer=norm)
         # on processors torch's fused attention takes four times as long as plain products, most of it backwards
-        self.attn.fused_attn = torch.cuda.is_available()
+        self.attn.fused_attn = torch.cuda.is_available()  # type: ignore[assignment]
         self.sum1, self.sum2 = nn.Identity(), nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]

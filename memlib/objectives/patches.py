@@ -48,6 +48,8 @@ class MAE(Objective):
 class Decoder(nn.Module):
     """Tokens [B, 1 + K, D] of the patches that were kept, and the place of each, to pixels [B, T, 3 P P]."""
 
+    places: Tensor
+
     def __init__(self, dim: int, patches: int, pixels: int, depth: int = 4) -> None:
         from lightly.models.utils import get_2d_sine_cosine_positional_embedding
 
