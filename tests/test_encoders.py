@@ -1,68 +1,161 @@
-"""Encoders: Table 8 to the parameter, and a layer table that taps what it says."""
+"""Encoders over the whole registry: counts in closed form, and layer tables that tap what they say."""
+
+from functools import cache
 
 import pytest
 import torch
+from torch import nn
 
-from memlib import build_encoder, record
-from memlib.encoders import BUILDERS
+from memlib import EncoderSpec, alignment, build_encoder, record, unit_activations
+from memlib.encoders import BUILDERS, from_spec, previous
 from memlib.specs import ARCHITECTURES
 
-TABLE_8 = {"1": 896, "2": 18496, "3": 36928, "4": 36928, "5": 73856, "6": 295168, "7": 590080, "8": 590080}
-BATCH_NORMS = {
-    "BN1": 64, "BN2-0": 128, "BN2-1": 128, "BN2-2": 128, "BN3": 256, "BN4-0": 512, "BN4-1": 512, "BN4-2": 512,
-}  # fmt: skip
-UNITS = {"1": 32, "2": 64, "3": 64, "4": 64, "5": 128, "6": 256, "7": 256, "8": 256}
+NAMES = sorted(BUILDERS)
+X = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-def test_resnet9_has_the_parameters_and_units_of_table_8():
-    encoder = build_encoder("resnet9")
-    table = {layer.name: layer for layer in encoder.layers}
-    assert {n: table[n].parameters for n in TABLE_8} == TABLE_8
-    assert {n: table[n].parameters for n in BATCH_NORMS} == BATCH_NORMS
-    assert {n: table[n].units for n in UNITS} == UNITS
-    assert sum(p.numel() for p in encoder.parameters()) == sum(TABLE_8.values()) + sum(BATCH_NORMS.values())
+@cache
+def encoder_of(name):
+    """One of each, in evaluation mode; nobody writes into it."""
+    torch.manual_seed(0)
+    return build_encoder(name, **({"size": 32} if name.startswith("vit") else {})).eval()
 
 
-def test_the_numbered_layers_are_the_rows_of_table_1():
-    numbered = [layer.name for layer in build_encoder("resnet9").layers if layer.numbered]
-    assert numbered == ["1", "2", "3", "4", "Res2", "5", "6", "7", "8", "Res6"]
+@cache
+def outputs_of(name):
+    """The output for X, and what all rows of the table tap, recorded in another call."""
+    encoder = encoder_of(name)
+    with torch.no_grad():
+        plain = encoder(X)
+        taps = [tap for layer in encoder.layers for tap in (layer.module, layer.unit_module) if tap]
+        with record(encoder, taps) as outputs:
+            encoder(X)
+    return plain, dict(outputs)
 
 
-@pytest.mark.parametrize("name", sorted(BUILDERS))
-def test_every_row_of_a_layer_table_fires_once_with_its_units_in_forward_order(name):
-    encoder = build_encoder(name)
-    taps = [layer.module for layer in encoder.layers]
-    units = [layer.unit_module for layer in encoder.layers if layer.unit_module]
-    with record(encoder, taps + units) as outputs:
-        encoder(torch.randn(2, 3, 32, 32))
-    for layer in encoder.layers:
-        out = outputs[layer.module]
-        assert out.shape[2 if out.ndim == 3 else 1] == layer.units, layer.name
-        if layer.unit_module and layer.kind == "conv":
-            assert outputs[layer.unit_module].min() >= 0, f"{layer.name}: behind its non-linearity"
-    fired = [n for n in outputs if n in taps]
-    assert fired == taps
+def vit_parameters(width, patch, depth=12):
+    block = 12 * width**2 + 13 * width  # queries, keys, values, projection, MLP of 4 widths; two normalisations
+    return 3 * patch**2 * width + width + width + depth * block + 2 * width
 
 
-def test_the_output_is_the_global_max_over_the_last_residual_sum():
-    encoder = build_encoder("resnet9").eval()
-    x = torch.randn(3, 3, 32, 32)
-    with record(encoder, ["res6", "res2", "res2.second", "conv2_0"]) as outputs:
-        out = encoder(x)
-    assert out.shape == (3, encoder.dim)
-    assert torch.equal(out, outputs["res6"].amax((2, 3)))
-    assert torch.equal(outputs["res2"], outputs["conv2_0"] + outputs["res2.second"])
-
-
-@pytest.mark.parametrize("size", [16, 32, 48, 96])
-def test_resnet9_takes_images_of_any_size_from_16(size):
-    assert build_encoder("resnet9").eval()(torch.randn(1, 3, size, size)).shape == (1, 256)
+PARAMETERS = {
+    "resnet9": 1_644_672,
+    "resnet18": 11_689_512 - 513_000,  # torchvision's published counts without their classification layers
+    "resnet34": 21_797_672 - 513_000,
+    "resnet50": 25_557_032 - 2_049_000,
+    "vit_tiny": vit_parameters(192, 4),
+    "vit_base": vit_parameters(768, 16),
+}
+DIMS = {"resnet9": 256, "resnet18": 512, "resnet34": 512, "resnet50": 2048, "vit_tiny": 192, "vit_base": 768}
 
 
 def test_the_registry_is_what_specs_allow():
-    assert tuple(BUILDERS) == ARCHITECTURES
+    assert set(BUILDERS) == set(ARCHITECTURES)
 
 
 def test_an_unknown_encoder_names_the_nearest():
     with pytest.raises(KeyError, match="did you mean 'resnet9'"):
         build_encoder("resnet_9")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_are_those_of_the_closed_form_and_all_are_trained(name):
+    encoder = encoder_of(name)
+    assert sum(p.numel() for p in encoder.parameters() if p.requires_grad) == PARAMETERS[name]
+    table = sum(layer.parameters for layer in encoder.layers)
+    assert 0 < table <= PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_is_used_by_a_call_of_its_module(name):
+    encoder = encoder_of(name)
+    owners = {n for n, module in encoder.named_modules() if next(module.parameters(recurse=False), None) is not None}
+    with torch.no_grad(), record(encoder, None, lambda name, tensor: None) as outputs:
+        encoder(X)
+    assert owners <= set(outputs.calls)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_output_row_is_the_output(name):
+    plain, outputs = outputs_of(name)
+    assert plain.shape == (3, DIMS[name]) == (3, encoder_of(name).dim)
+    last = encoder_of(name).layers[-1]
+    assert (last.name, last.kind) == ("output", "output")
+    torch.testing.assert_close(outputs[last.module], plain, rtol=0, atol=0)
+    assert torch.pdist(plain).min() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_of_a_layer_table_fires_once_with_its_units_in_forward_order(name):
+    encoder = encoder_of(name)
+    _, outputs = outputs_of(name)
+    for layer in encoder.layers:
+        out = outputs[layer.module]
+        assert out.shape[2 if out.ndim == 3 else 1] == layer.units, layer.name
+        if layer.kind == "conv":
+            assert outputs[layer.unit_module].shape[1] == layer.units
+            assert outputs[layer.unit_module].min() >= 0, f"{layer.name}: behind its non-linearity"
+            assert out.min() < 0, f"{layer.name}: no later operation in place overwrote it"
+    taps = [layer.module for layer in encoder.layers]
+    assert [name for name in outputs if name in taps] == taps
+    assert len({layer.name for layer in encoder.layers}) == len(encoder.layers)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_predecessors_are_rows_above(name):
+    above = []
+    for layer in encoder_of(name).layers:
+        assert layer.previous is None or layer.previous in above
+        above.append(layer.name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_passes_measure_every_row(name):
+    encoder, images = encoder_of(name), (X[:2].clamp(-2, 2) * 60 + 128).byte()
+    distances = alignment(encoder, images, views=2)
+    activations = unit_activations(encoder, images, views=2)
+    assert list(distances) == list(activations) == [layer.name for layer in encoder.layers]
+    for layer in encoder.layers:
+        assert distances[layer.name].shape == (2,)
+        assert distances[layer.name].min() > 0, layer.name
+        assert activations[layer.name].shape == (2, layer.units)
+        assert activations[layer.name].min() >= 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_of_other_sizes_give_representations_too(name):
+    sizes = (16, 48) if name == "vit_base" else (16, 24, 48)  # made of whole patches
+    for size in sizes:
+        assert encoder_of(name)(torch.randn(2, 3, size, size)).shape == (2, DIMS[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_moves_every_parameter(name):
+    torch.manual_seed(1)
+    encoder = build_encoder(name, **({"size": 32, "depth": 2} if name.startswith("vit") else {}))
+    before = [p.detach().clone() for p in encoder.parameters()]
+    out = encoder(torch.randn(4, 3, 32, 32))
+    nn.functional.mse_loss(out, torch.randn_like(out)).backward()
+    torch.optim.SGD(encoder.parameters(), 10.0).step()
+    still = [n for (n, p), old in zip(encoder.named_parameters(), before, strict=True) if torch.equal(p, old)]
+    assert not still
+
+
+def test_a_spec_decides_stem_patch_and_size():
+    assert from_spec(EncoderSpec(arch="resnet9")).dim == 256
+    assert from_spec(EncoderSpec(arch="resnet18")).conv1.kernel_size == (7, 7)
+    assert from_spec(EncoderSpec(arch="resnet18", stem="3x3")).conv1.kernel_size == (3, 3)
+    assert from_spec(EncoderSpec(arch="vit_tiny")).tokens(X).shape == (3, 65, 192)
+    assert from_spec(EncoderSpec(arch="vit_tiny", patch=8)).tokens(X).shape == (3, 17, 192)
+    large = from_spec(EncoderSpec(arch="vit_tiny", size=64, patch=8))
+    assert large.embed.grid == (8, 8)
+
+
+def test_a_predecessor_that_was_not_measured_is_passed_over_for_its_own():
+    layers = encoder_of("resnet9").layers
+    numbered = [layer.name for layer in layers if layer.numbered]
+    assert numbered == ["1", "2", "3", "4", "Res2", "5", "6", "7", "8", "Res6"]
+    assert previous(layers, numbered) == dict(zip(numbered[1:], numbered, strict=False))  # Table 1
+    every = [layer.name for layer in layers]
+    assert previous(layers, every) == dict(zip(every[1:], every, strict=False))  # Table 18
+    assert previous(layers, ["4"]) == {}
