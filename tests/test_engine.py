@@ -1,11 +1,13 @@
 """The batch engine on small stand-in notebooks: what runs, what runs again, and what a failure leaves."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -15,6 +17,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from memlib import studies
 
 ROOT = Path(__file__).parents[1]
+TINY = """
+encoder: {dataset: digits, batch: 10, epochs: 1}
+measure: {views: 2, external: 10}
+tiny: &tiny {kind: halves, subset: 20, pairs: 1, seed: 0}
+designs: {%s}
+"""
 
 
 def notebook(path: Path, *sources: str) -> None:
@@ -114,16 +122,48 @@ def test_a_run_that_was_killed_is_taken_up_where_it_was(tree):
     assert "b, taken up" in page(tree, "b").read_text()
 
 
-def test_a_measurement_is_made_in_a_job_of_its_own_and_only_once(tree):
-    digest = next(key for key, m in studies.measurements("smoke").items() if m.name.endswith("untrained"))
-    done = f"_build/smoke/measured/{digest}.json"
-    line = [*command()[:5], done, "--config", "scale=smoke"]
+def run(tree: Path, scale: str, *more: str) -> subprocess.CompletedProcess:
     env = os.environ | {"PYTHONPATH": str(tree), "MEMLIB_HOME": str(tree / "home")}
-    first = subprocess.run(line, cwd=tree, env=env, capture_output=True, text=True)
+    line = [sys.executable, "-m", "snakemake", "--cores", "2", *more, "--config", f"scale={scale}"]
+    return subprocess.run(line, cwd=tree, env=env, capture_output=True, text=True)
+
+
+def planned(tree: Path, scale: str, target: str) -> Counter[str]:
+    """How many jobs of each rule are left."""
+    done = run(tree, scale, "--dry-run", target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Counter(re.findall(r"^Job \d+: (training|measuring|executing)", done.stdout + done.stderr, re.MULTILINE))
+
+
+def test_an_encoder_is_trained_in_a_job_of_its_own_and_only_where_a_measurement_is_missing(tree):
+    page, designs = min(studies.NOTEBOOKS.items(), key=lambda item: len(item[1]))
+    (tree / "tiny.yaml").write_text(TINY % ", ".join(f"{name}: *tiny" for name in designs))
+    notebook(tree / "notebooks" / f"{page}.ipynb", "print('the page')")
+    target, store = f"_build/tiny/notebooks/{page}.ipynb", tree / "home"
+    first = run(tree, "tiny.yaml", target)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "header" in (tree / done).read_text()
-    second = subprocess.run(line, cwd=tree, env=env, capture_output=True, text=True)
-    assert "Nothing to be done" in second.stderr
+    started = re.findall(r"^Job \d+: (training|measuring|executing)", first.stderr, re.MULTILINE)
+    assert started == ["training", "training", "measuring", "executing"]
+    for name in ("trained/*.json", "measured/*.json"):
+        assert all("header" in path.read_text() for path in (tree / "_build" / "tiny").glob(name))
+    assert "Nothing to be done" in run(tree, "tiny.yaml", target).stderr
+
+    shutil.rmtree(tree / "_build" / "tiny")
+    assert planned(tree, "tiny.yaml", target) == {"executing": 1}  # the measurements are there
+    encoders = sorted(store.glob("encoders/*.safetensors"))
+    for path in encoders:
+        path.unlink()
+    assert planned(tree, "tiny.yaml", target) == {"executing": 1}  # measured encoders need not be
+    for path in store.glob("results/tiny/*.safetensors"):
+        path.unlink()
+    assert planned(tree, "tiny.yaml", target) == {"training": 2, "measuring": 1, "executing": 1}
+
+
+def test_a_published_measurement_is_no_job_and_needs_no_encoder(tree, monkeypatch):
+    monkeypatch.setenv("MEMLIB_RESULTS", str(ROOT / "book" / "results"))
+    monkeypatch.setenv("MEMLIB_DATA", str(tree / "nothing"))
+    notebook(tree / "notebooks" / "04_1_layermem.ipynb", "print('the page')")
+    assert planned(tree, "laptop", "_build/laptop/notebooks/04_1_layermem.ipynb") == {"executing": 1}
 
 
 def test_a_scale_that_is_not_there_is_an_error_with_the_nearest(tree):
@@ -134,5 +174,5 @@ def test_a_scale_that_is_not_there_is_an_error_with_the_nearest(tree):
 
 
 def test_planning_imports_no_torch():
-    code = "import sys, memlib.store, memlib.studies as s; s.measurements('paper'); assert 'torch' not in sys.modules"
+    code = "import sys, memlib.jobs as j; j.plan('paper'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,0 +1,92 @@
+"""The plan of an engine: which jobs there are and what they ask for."""
+
+import pytest
+import yaml
+
+from memlib import jobs, studies
+
+
+@pytest.fixture
+def scale(tmp_path):
+    """Write a scale of two designs with these resources, of all and of the second, and return its name."""
+
+    def write(resources: dict, own: dict) -> str:
+        design = {"kind": "halves", "subset": 20, "pairs": 2}
+        sizes = {
+            "encoder": {"dataset": "digits", "batch": 10, "epochs": 1},
+            "measure": {"views": 2, "external": 10},
+            "designs": {"first": design | {"seed": 0}, "second": design | {"seed": 10, "resources": own}},
+            "resources": resources,
+        }
+        (tmp_path / "two.yaml").write_text(yaml.safe_dump(sizes))
+        return str(tmp_path / "two.yaml")
+
+    return write
+
+
+@pytest.mark.parametrize("name", studies.SCALES)
+def test_every_measurement_of_a_scale_is_in_one_job_and_every_trained_encoder_has_its_own(name):
+    plan, measured = jobs.plan(name), studies.measurements(name)
+    assert sorted(m.digest for pair in plan.pairs.values() for m in jobs.members(pair)) == sorted(measured)
+    assert plan.encoders.keys() == {m.encoder.digest for m in measured.values() if m.encoder.end}
+    assert all(spec.end for spec in plan.encoders.values())
+    assert plan.design.keys() == plan.pairs.keys() | plan.encoders.keys()
+    for notebook, designs in studies.NOTEBOOKS.items():
+        assert {plan.design[pair] for pair in plan.of(notebook)} == set(designs)
+    assert plan.of("speed") == []
+
+
+def test_first_pairs_of_all_designs_come_before_second_ones(scale):
+    plan = jobs.plan(scale({}, {}))
+    assert [plan.design[pair] for pair in plan.pairs] == ["first", "second"] * 2
+
+
+def test_what_a_design_asks_for_goes_before_its_scale_and_that_before_the_defaults(scale):
+    name = scale({"train": {"gpus": 1, "runtime": 600}, "page": {"mem_mb": 9}}, {"train": {"runtime": 60}})
+    assert jobs.resources(name, "train", "second") == jobs.DEFAULTS | {"gpus": 1, "runtime": 60}
+    assert jobs.resources(name, "train", "first") == jobs.DEFAULTS | {"gpus": 1, "runtime": 600}
+    assert jobs.resources(name, "measure", "second") == jobs.DEFAULTS
+    assert jobs.resources(name, "page") == jobs.DEFAULTS | {"mem_mb": 9}
+
+
+def test_resources_change_no_measurement(scale):
+    assert jobs.plan(scale({}, {})).pairs == jobs.plan(scale({"train": {"gpus": 1}}, {"train": {"gpus": 2}})).pairs
+
+
+@pytest.mark.parametrize(
+    ("stated", "error", "text"),
+    [
+        ({"trian": {}}, KeyError, "did you mean 'train'"),
+        ({"train": {"gpu": 1}}, KeyError, "did you mean 'gpus'"),
+        ({"train": {"gpus": -1}}, ValueError, "gpus=-1 of train: allowed is a whole number of 0 or more"),
+        ({"train": {"mem_mb": "4G"}}, ValueError, "mem_mb='4G' of train: allowed is a whole number of 1 or more"),
+        ({"train": {"threads": True}}, ValueError, "threads=True"),
+    ],
+)
+def test_what_no_job_can_ask_for_is_an_error_that_says_what_is_allowed(scale, stated, error, text):
+    for name in (scale(stated, {}), scale({}, stated)):
+        with pytest.raises(error) as caught:
+            jobs.resources(name, "train", "second")
+        assert text in caught.value.args[0]
+
+
+def test_unknown_kinds_of_jobs_and_designs_are_errors_with_the_nearest():
+    with pytest.raises(KeyError, match="did you mean 'measure'"):
+        jobs.resources("smoke", "measur")
+    with pytest.raises(KeyError, match="did you mean 'halves'"):
+        jobs.resources("smoke", "train", "halvse")
+
+
+def test_where_things_lie_is_known_for_every_encoder_and_measurement(scale, capsys):
+    name = scale({}, {})
+    found, plan = jobs.look(name), jobs.plan(name)
+    assert found.keys() >= {m.digest for pair in plan.pairs.values() for m in jobs.members(pair)}
+    assert found.keys() >= plan.encoders.keys()
+    assert all(place and place.endswith(".safetensors") for place in found.values())
+    assert jobs.main(["look", "two"]) == 2
+    assert "unknown scale 'two'" in capsys.readouterr().err
+
+
+def test_images_that_are_not_here_and_not_known_leave_a_place_open(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMLIB_DATA", str(tmp_path))
+    assert None in jobs.look("paper").values()
