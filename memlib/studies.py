@@ -12,7 +12,9 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +95,20 @@ def scale(name: str) -> dict[str, Any]:
     Raises:
         KeyError: There is no such scale.
     """
-    import yaml
-
     path = Path(__file__).parents[1] / "notebooks" / "scales" / f"{name}.yaml"
     if name not in SCALES:
         path = Path(name)
         if path.suffix != ".yaml" or not path.exists():
             raise nearest(name, SCALES, "scale")
-    return yaml.safe_load(path.read_text())
+    return deepcopy(_parsed(path.read_text()))
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> dict[str, Any]:
+    """The content of a scale's file, read once: every design asks for it."""
+    import yaml
+
+    return yaml.safe_load(text)
 
 
 def designs(scale_name: str) -> tuple[str, ...]:
@@ -214,19 +222,19 @@ def main(arguments: list[str] | None = None) -> int:
             for key, m in listed.items():
                 print(f"{key}  {m.encoder.digest}  {m.name:26s} {_line(m)}")
             return 0
-        what = "encoder" if options.command == "train" else "measurement"
-        of = {m.encoder.digest: m.encoder for m in listed.values()} if options.command == "train" else listed
+        specs = {m.encoder.digest: m.encoder for m in listed.values()}
+        what, known = ("encoder", [*specs]) if options.command == "train" else ("measurement", [*listed])
         for key in options.digests:
-            if key not in of:
-                raise nearest(key, of, f"{what} of scale {options.scale}")
+            if key not in known:
+                raise nearest(key, known, f"{what} of scale {options.scale}")
     except (KeyError, ValueError) as error:
         print(f"error: {error.args[0]}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if options.command == "train":
-        made = [_trained(of[key]) for key in options.digests]
+        made = [_trained(specs[key]) for key in options.digests]
     else:
-        made = [_measured(of[key], options.scale) for key in options.digests]
+        made = [_measured(listed[key], options.scale) for key in options.digests]
     if options.done and all(made):
         options.done.parent.mkdir(parents=True, exist_ok=True)
         options.done.write_text(json.dumps(made, indent=1))

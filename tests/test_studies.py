@@ -141,7 +141,7 @@ def test_the_command_line_plans_and_refuses_what_is_not_planned(capsys):
 
 def test_the_plan_says_what_is_special_about_an_encoder(capsys):
     studies.main(["plan", "smoke"])
-    lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
+    lines = {line.split()[2]: line for line in capsys.readouterr().out.splitlines()}
     assert "mae vit_tiny digits, 2 epochs, seed 1600, epsilon 8, probed on digits" in lines["dp8-0"]
     assert "until the probe reaches 0.2, ClassMem" in lines["sl-0"]
     assert "epsilon" not in lines["dp8-0-untrained"]
