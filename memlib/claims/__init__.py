@@ -1,9 +1,10 @@
 """Each claim of the papers as a test on tables, with a verdict that is computed by written rules. No torch.
 
 `rules` has the verdict, `pairs` the data of a pair of encoders, `arms` what one way of training does that another
-does not, and each page of the book its own module: `sslmem`, `layermem`, `resnets`, `vit`, `frameworks`, `unitmem`,
-`ssl_vs_sl`, `privacy`, with one function a claim and `page` for all of them under one correction. `takeaways` (and
-the function of that name in the last two) says it in three sentences a page.
+does not, `sides` what several frameworks do alike, and each page of the book its own module: `sslmem`, `layermem`,
+`resnets`, `vit`, `frameworks`, `unitmem`, `ssl_vs_sl`, `privacy`, with one function a claim and `page` for all of
+them under one correction. `takeaways` (and the function of that name in the last two) says it in three sentences a
+page.
 """
 
 from memlib.claims import frameworks, layermem, privacy, resnets, ssl_vs_sl, sslmem, takeaways, unitmem, vit

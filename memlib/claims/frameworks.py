@@ -10,10 +10,11 @@ import numpy as np
 
 from memlib.claims.arms import Arm, contrast, each
 from memlib.claims.layermem import depth as rising
-from memlib.claims.pairs import Array, Estimate, Measured, Nulls, Pair, interval, judge, mirror, negligible
+from memlib.claims.pairs import PERMUTATIONS, Array, Measured, interval, judge, mirror, negligible
 from memlib.claims.rules import Claim, Verdict, correct, elsewhere, every, verdict
+from memlib.claims.sides import Side, agreement, apart, of_all, profile, step
 from memlib.claims.unitmem import member_rate, share_high
-from memlib.stats import Interval, kendall
+from memlib.stats import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,77 +93,6 @@ PAPERS = {  # what the paper's claims name: the encoder and its data, and the tw
 }
 
 
-def together(parts: Mapping[str, Sequence[Pair]]) -> list[Pair]:
-    """Pairs of several frameworks on the same points as one each, their layers named `framework/layer`.
-
-    Points, membership and its permutation are then shared: what frameworks have in common because the images are
-    the same is in the null as well.
-
-    Raises:
-        ValueError: if the frameworks were not measured on the same sets of points.
-    """
-    merged = []
-    for number, members in enumerate(zip(*parts.values(), strict=False), 1):
-        sets = members[0].sets
-        for name, member in zip(parts, members, strict=True):
-            if not np.array_equal(member.sets, sets):
-                raise ValueError(
-                    f"pair {number} of {name!r} has other points than that of {next(iter(parts))!r}: "
-                    "frameworks are compared in designs of the same data set, sizes and split seed"
-                )
-        f, g = (
-            {
-                f"{name}/{layer}": d
-                for name, member in zip(parts, members, strict=True)
-                for layer, d in getattr(member, side).items()
-            }
-            for side in ("align_f", "align_g")
-        )
-        merged.append(Pair(f, g, sets))
-    return merged
-
-
-def merged(studies: Mapping[str, Measured]) -> tuple[list[Pair], Nulls]:
-    """Pairs of all frameworks together, and those of their nulls that all have."""
-    names = [n for n in next(iter(studies.values())).nulls if all(n in s.nulls for s in studies.values())]
-    nulls = {n: together({f: s.nulls[n] for f, s in studies.items()}) for n in names}
-    return together({f: s.pairs for f, s in studies.items()}), {n: pairs for n, pairs in nulls.items() if pairs}
-
-
-def profile(pair: Pair, framework: str, rows: Sequence[str]) -> Array:
-    """Mirrored estimate of each row [L] of one framework in a merged pair."""
-    return np.array([mirror(pair, f"{framework}/{row}") for row in rows])
-
-
-def agreement(frameworks: Sequence[str], rows: Sequence[str]) -> Estimate:
-    """Kendall's tau of the profiles of two frameworks; of more than two, the mean over every two.
-
-    Raises:
-        ValueError: for fewer than two frameworks.
-    """
-    if len(frameworks) < 2:
-        raise ValueError(f"two frameworks or more can be compared, got {list(frameworks)}")
-
-    def tau(pair: Pair) -> float:
-        found = [profile(pair, name, rows) for name in frameworks]
-        return float(
-            np.mean([kendall(a, b)[0] if np.ptp(a) and np.ptp(b) else 0.0 for a, b in combinations(found, 2)])
-        )
-
-    return tau
-
-
-def step(rows: Sequence[str]) -> float:
-    """The grid that Kendall's tau of so many rows moves on.
-
-    Raises:
-        ValueError: for fewer than two rows.
-    """
-    if len(rows) < 2:
-        raise ValueError(f"profiles of two rows or more can be compared, got {list(rows)}")
-    return 4 / (len(rows) * (len(rows) - 1))
-
-
 def deeper(families: Families, rows: Rows) -> Verdict:
     """Kendall's tau between mirrored estimate and depth, in each architecture with each framework."""
     parts = {
@@ -177,8 +107,9 @@ def same_profile(
     studies: Mapping[str, Measured], rows: Sequence[str], claim: Claim = PROFILE, only: Sequence[str] = ()
 ) -> Verdict:
     """Agreement of the profiles of all frameworks of one architecture, or of two of them."""
-    pairs, nulls = merged(studies)
-    return judge(claim, agreement(only or list(studies), rows), pairs, nulls, step=step(rows))
+    found, nulls = of_all(studies)
+    tau = agreement(only or list(studies), rows)
+    return judge(claim, tau, found, nulls, step=step(rows), permutations=PERMUTATIONS)
 
 
 def profiles(families: Families, rows: Rows) -> Verdict:
@@ -189,20 +120,17 @@ def profiles(families: Families, rows: Rows) -> Verdict:
 def levels(families: Families, rows: Rows) -> Verdict:
     """Difference of two frameworks' mean profiles, within a quarter of the mean of both (TOST)."""
 
-    def part(pairs: Sequence[Pair], a: str, b: str, of: Sequence[str]) -> Verdict:
-        def less(pair: Pair) -> float:
-            return float(profile(pair, a, of).mean() - profile(pair, b, of).mean())
+    def part(found: Sequence[Side], a: str, b: str, of: Sequence[str]) -> Verdict:
+        def mean_of_both(side: Side) -> float:
+            return float(profile(side.here[a], of).mean() + profile(side.here[b], of).mean()) / 2
 
-        def mean(pair: Pair) -> float:
-            return float(profile(pair, a, of).mean() + profile(pair, b, of).mean()) / 2
-
-        return negligible(LEVEL, less, pairs, mean, SHARE)
+        return negligible(LEVEL, lambda side: float(apart(a, b, of)(side).mean()), found, mean_of_both, SHARE)
 
     parts = {}
     for family, studies in families.items():
-        pairs = merged(studies)[0]
+        found = of_all(studies)[0]
         for a, b in combinations(studies, 2):
-            parts[f"{family}, {a} and {b}"] = part(pairs, a, b, rows[family])
+            parts[f"{family}, {a} and {b}"] = part(found, a, b, rows[family])
     return every(LEVEL, parts)
 
 
@@ -301,18 +229,19 @@ def contrast_table(families: Families, rows: Rows) -> pd.DataFrame:
 
     entries = []
     for family, studies in families.items():
-        pairs, nulls = merged(studies)
-        points, grid = sum(p.sets.size for p in pairs), step(rows[family])
+        found, nulls = of_all(studies)
+        points, grid = sum(side.sets.size for side in found), step(rows[family])
         for a, b in combinations(studies, 2):
-            tau = agreement((a, b), rows[family])
-            apart = [profile(p, a, rows[family]) - profile(p, b, rows[family]) for p in pairs]
+            tau, less = agreement((a, b), rows[family]), apart(a, b, rows[family])
             entries.append(
                 {
                     "encoder": family,
                     "frameworks": f"{a}, {b}",
-                    "tau": interval([tau(p) for p in pairs], points, grid),
-                    **{f"tau, {name}": interval([tau(p) for p in n], points, grid) for name, n in nulls.items()},
-                    "level": interval([float(d.mean()) for d in apart], points),
+                    "tau": interval([tau(side) for side in found], points, grid),
+                    **{
+                        f"tau, {name}": interval([tau(s) for s in null], points, grid) for name, null in nulls.items()
+                    },
+                    "level": interval([float(less(side).mean()) for side in found], points),
                     "UnitMem": units_apart(studies[a], studies[b], mean),
                     "units high": units_apart(studies[a], studies[b], share_high),
                 }
@@ -324,10 +253,10 @@ def differences(studies: Mapping[str, Measured], rows: Sequence[str]) -> pd.Data
     """A row a layer: the mirrored estimate of one framework less another's, a column for every two."""
     import pandas as pd
 
-    pairs = merged(studies)[0]
-    points = sum(p.sets.size for p in pairs)
+    found = of_all(studies)[0]
+    points = sum(side.sets.size for side in found)
     columns: dict[str, list[object]] = {"layer": list(rows)}
     for a, b in combinations(studies, 2):
-        apart = np.stack([profile(p, a, rows) - profile(p, b, rows) for p in pairs])  # [K, L]
-        columns[f"{a} less {b}"] = [interval(layer.tolist(), points) for layer in apart.T]
+        less = np.stack([apart(a, b, rows)(side) for side in found])  # [K, L]
+        columns[f"{a} less {b}"] = [interval(layer.tolist(), points) for layer in less.T]
     return pd.DataFrame(columns)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memlib.claims.pairs import (
+    PERMUTATIONS,
     S_C,
     S_E,
     S_I,
@@ -119,7 +120,7 @@ def depth(pairs: Sequence[Pair], layers: Sequence[str], nulls: Nulls | None = No
         level = [mirror(pair, layer) for layer in layers]
         return kendall(np.arange(len(layers)), level)[0] if np.ptp(level) else 0.0
 
-    return judge(claim, tau, pairs, nulls, step=step)
+    return judge(claim, tau, pairs, nulls, step=step, permutations=PERMUTATIONS)
 
 
 def deepest(pairs: Sequence[Pair], layers: Sequence[str], nulls: Nulls | None = None) -> Verdict:

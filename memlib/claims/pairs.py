@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class Pair:
     align_f: Mapping[str, Array]
     align_g: Mapping[str, Array]
     sets: NDArray[np.int64]
+    _logs: dict[str, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         codes = np.asarray(self.sets)
@@ -64,10 +66,23 @@ class Pair:
         Raises:
             ValueError: if the pair has no point in that set.
         """
-        chosen = self.sets == code
-        if not chosen.any():
+        return self.sslmem(layer, view)[self._rows(code)]
+
+    def log_ratio(self, layer: str, code: int) -> Array:
+        """Half the log ratio of distances, from both sets of views, of the points of one set.
+
+        Raises:
+            ValueError: if the pair has no point in that set.
+        """
+        if layer not in self._logs:
+            self._logs[layer] = log_ratio(self.sslmem(layer))
+        return self._logs[layer][self._rows(code)]
+
+    def _rows(self, code: int) -> NDArray[np.bool_]:
+        """Which points are in a set, [N]."""
+        if not (chosen := self.sets == code).any():
             raise ValueError(f"this pair has no points in {SETS[code]}: its design does not test what is asked")
-        return self.sslmem(layer, view)[chosen]
+        return chosen
 
     def has(self, *codes: int) -> bool:
         """Whether the pair has points in all of these sets."""
@@ -75,7 +90,9 @@ class Pair:
 
     def permuted(self, seed: int = 0) -> Pair:
         """The same distances with membership drawn anew: a null that keeps every offset between f and g."""
-        return replace(self, sets=np.random.default_rng(seed).permutation(self.sets))
+        drawn = copy(self)  # with what was computed from the distances, which stay
+        object.__setattr__(drawn, "sets", np.random.default_rng(seed).permutation(self.sets))
+        return drawn
 
 
 def pair(f: Any, g: Any) -> Pair:
@@ -89,8 +106,21 @@ def pair(f: Any, g: Any) -> Pair:
     return Pair(f.align, g.align, f.sets)
 
 
+class Evidence(Protocol):
+    """What counts as one: a pair of encoders, or several that are compared."""
+
+    @property
+    def sets(self) -> NDArray[np.int64]:
+        """The set of each point."""
+
+    def permuted(self, seed: int = 0) -> Self:
+        """The same with membership drawn anew."""
+
+
 Nulls = Mapping[str, Sequence[Pair]]
 Estimate = Callable[[Pair], float]
+E = TypeVar("E", bound=Evidence)
+PERMUTATIONS = 20  # of membership, for rank correlations: each of them is nearly +1 or -1, whichever set has more
 
 
 class Measured(Protocol):
@@ -115,7 +145,7 @@ class Measured(Protocol):
 
 def mirror(pair: Pair, layer: str) -> float:
     """Mirrored estimate of one pair, as half a log ratio of distances (close to SSLMem' where small)."""
-    return float(log_ratio(pair.of(layer, S_C)).mean() - log_ratio(pair.of(layer, S_I)).mean()) / 2
+    return float(pair.log_ratio(layer, S_C).mean() - pair.log_ratio(layer, S_I).mean()) / 2
 
 
 def mirror_at(layer: str) -> Estimate:
@@ -146,14 +176,15 @@ def interval(values: Sequence[float], points: int, step: float = 0.0) -> Interva
 
 def judge(
     claim: Claim,
-    estimate: Estimate,
-    pairs: Sequence[Pair],
-    nulls: Nulls | None = None,
+    estimate: Callable[[E], float],
+    pairs: Sequence[E],
+    nulls: Mapping[str, Sequence[E]] | None = None,
     sign: int = 1,
     margin: float | None = None,
-    control: Estimate | None = None,
+    control: Callable[[E], float] | None = None,
     step: float = 0.0,
     spread: bool = False,
+    permutations: int = 1,
 ) -> Verdict:
     """Judge an estimate over pairs against its nulls: those given, permuted membership, and a control set.
 
@@ -164,11 +195,16 @@ def judge(
         step: see `stats.over_pairs`.
         spread: the estimate grows with the spread of a set's scores. Permuted sets mix S_C and S_I, whose scores
             memorization moves apart, so they spread most where there is most to find: they are no null for it.
+        permutations: of membership, whose mean is the null of a pair. One leaves chance's excess of S_C in the one
+            set, which has memorization's own profile over layers.
     """
     points = sum(p.sets.size for p in pairs)
     values = np.array([estimate(p) for p in pairs])
     # numbers of the same pairs, so that the excess over them is taken within pairs
-    within = {} if spread else {"permuted membership": [estimate(p.permuted(i)) for i, p in enumerate(pairs)]}
+    within: dict[str, list[float]] = {}
+    if not spread:
+        drawn = [[estimate(p.permuted(i + len(pairs) * k)) for k in range(permutations)] for i, p in enumerate(pairs)]
+        within["permuted membership"] = [float(np.mean(one)) for one in drawn]
     if control:
         within["points that neither saw"] = [control(p) for p in pairs]
     found = []
@@ -180,7 +216,9 @@ def judge(
     return verdict(interval(values.tolist(), points, step), sign, found, margin, claim=claim)
 
 
-def negligible(claim: Claim, estimate: Estimate, pairs: Sequence[Pair], beside: Estimate, share: float) -> Verdict:
+def negligible(
+    claim: Claim, estimate: Callable[[E], float], pairs: Sequence[E], beside: Callable[[E], float], share: float
+) -> Verdict:
     """Judge that an estimate is small beside another one of the same pairs: within a share of it (TOST).
 
     Margin and estimate come from the same pairs, so the test is on their contrasts and the margin's own uncertainty

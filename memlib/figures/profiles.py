@@ -87,15 +87,15 @@ def profile_controls(curves: Mapping[str, tuple[Study, Sequence[str]]]) -> Any:
         ax.set_axis_off()
     for ax, (label, (study, rows)) in zip(axes.flat, curves.items(), strict=False):
         found = layers_of(study, rows)
-        for column, colour, name in (
-            ("external", "S_E", "S_E: neither saw"),
-            ("shared", "S_S", "S_S: both saw"),
+        for column, colour, line, name in (
+            ("external", "S_E", "--", "S_E: neither saw"),
+            ("shared", "S_S", "-.", "S_S: both saw"),
         ):
             if column in found:
-                _band(ax, found, column, colour, name)
+                _band(ax, found, column, colour, line, name)
         before = layermem.layer_table(study.nulls["untrained encoders"], rows)
-        _band(ax, before, "mirrored", "untrained", "mirrored, before training")
-        _band(ax, found, "mirrored", "S_C", "mirrored estimate")
+        _band(ax, before, "mirrored", "untrained", ":", "mirrored, before training")
+        _band(ax, found, "mirrored", "S_C", "-", "mirrored estimate")
         ax.axhline(0, color=COLOURS["paper"], linewidth=1)
         ax.set(title=label, xlabel="layer, from first to last", xticks=[])
     for ax in axes[:, 0]:
@@ -104,11 +104,11 @@ def profile_controls(curves: Mapping[str, tuple[Study, Sequence[str]]]) -> Any:
     return shown_once(figure)
 
 
-def _band(ax: Axes, found: pd.DataFrame, column: str, colour: str, label: str) -> None:
+def _band(ax: Axes, found: pd.DataFrame, column: str, colour: str, line: str, label: str) -> None:
     """A curve over the rows of a table with its interval as a band."""
     x = np.arange(len(found))
     ax.fill_between(x, found[f"{column}_low"], found[f"{column}_high"], color=COLOURS[colour], alpha=0.16)
-    ax.plot(x, found[column], color=COLOURS[colour], label=label)
+    ax.plot(x, found[column], linestyle=line, color=COLOURS[colour], label=label)
 
 
 def printed_table(
