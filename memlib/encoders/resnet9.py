@@ -57,6 +57,7 @@ class ResNet9(Encoder):
         self.layers = tuple(replace(row, previous=name) for row, name in zip(rows, names, strict=False))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images to [N, 256]."""
         x = self.res2(self.conv2_0(self.conv1(x)))
         x = self.res6(self.conv4_0(self.conv3(x)))
         return self.pool(x)

@@ -75,6 +75,7 @@ class Block(vision_transformer.Block):
         self.sum1, self.sum2 = nn.Identity(), nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Tokens [N, T, width] to as many."""
         x = self.sum1(x + self.attn(self.norm1(x)))
         return self.sum2(x + self.mlp(self.norm2(x)))
 
@@ -113,6 +114,7 @@ class ViT(Encoder):
         self.layers = tuple(self._table())
 
     def forward(self, x: Tensor) -> Tensor:
+        """The CLS token of all patches, [N, width]."""
         return self.pool(self.tokens(x))
 
     def tokens(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
