@@ -50,8 +50,8 @@ class Measurement:
     """One encoder, measured on its design's points and on as many as `external` test images (S_E).
 
     `name` says which it is among its design's: `halves-0`, `papers-f1`, `halves-0-untrained`. With `classes`
-    ClassMem is measured, too; `probe` names the data sets on which a linear probe of the encoder is fitted, on
-    `probe_points` of their training images (None: on all), and tested.
+    ClassMem is measured, too; `probe` names the data sets on which a linear probe of the encoder is fitted and
+    tested, on `probe_points` images of each split at most (None: on all).
     """
 
     name: str

@@ -65,6 +65,7 @@ def probe(
     dataset: str,
     size: int = 32,
     points: int | None = None,
+    tested: int | None = None,
     *,
     root: Path | str | None = None,
     device: torch.device | str | None = None,
@@ -76,6 +77,7 @@ def probe(
         dataset: As `load` knows it; both splits need labels.
         size: Side of the images in pixels.
         points: How many training points, the first in canonical order; None: all.
+        tested: How many test points, likewise.
         root: Where the data set lies; by default MEMLIB_DATA.
         device: Of the encoder's passes, see `features`.
         choices: Those of `linear`.
@@ -87,9 +89,12 @@ def probe(
     """
     train, test = (data.load(dataset, split, root, size) for split in ("train", "test"))
     labels, expected = train.labels, test.labels  # before the passes: images without labels fail here
-    if points is not None and not 2 <= points <= len(train):
-        raise ValueError(
-            f"points={points!r}: allowed is None, or 2 to {len(train)}, the training points of {dataset}"
-        )
-    known = features(encoder, train.images[:points], device=device)
-    return linear(known, labels[:points], features(encoder, test, device=device), expected, **choices)
+    for name, value, split in (("points", points, train), ("tested", tested, test)):
+        if value is not None and not 2 <= value <= len(split):
+            raise ValueError(
+                f"{name}={value!r}: allowed is None, or 2 to {len(split)}, the {split.split} points of {dataset}"
+            )
+    known, asked = (
+        features(encoder, images, device=device) for images in (train.images[:points], test.images[:tested])
+    )
+    return linear(known, labels[:points], asked, expected[:tested], **choices)

@@ -266,9 +266,9 @@ def _probe(encoder: Encoder, measurement: studies.Measurement) -> dict[str, list
 
     size, found = measurement.encoder.size, {}
     for name in measurement.probe:
-        there = len(data.load(name, "train", size=size))
-        points = min(measurement.probe_points or there, there)
-        found[name] = [float(accuracy) for accuracy in probe.probe(encoder, name, size, points).each]
+        there = [len(data.load(name, split, size=size)) for split in ("train", "test")]
+        points, tested = (min(measurement.probe_points or n, n) for n in there)
+        found[name] = [float(accuracy) for accuracy in probe.probe(encoder, name, size, points, tested).each]
     return found
 
 
