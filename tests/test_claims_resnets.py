@@ -59,7 +59,7 @@ def test_one_encoder_in_which_it_does_not_grow_is_enough_for_the_claim_to_fail()
     found = {v.claim.key: v for v in resnets.page(some, ALL)}
     assert found["resnets-last"].verdict == "does not hold"
     parts = {name for name, part in found["resnets-last"].parts.items() if part.verdict != "holds"}
-    assert parts == {"ResNet34, first half", "ResNet34, rest of the second half"}
+    assert parts == {"ResNet34 (first half)", "ResNet34 (rest of the second half)"}
 
 
 def test_an_average_pool_that_keeps_what_the_last_convolution_has_does_not_fall():

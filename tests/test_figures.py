@@ -1,6 +1,7 @@
 """Figures and tables of the pages: drawn from tables alone, legible on a narrow screen, in light and dark."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,9 @@ DRAWN = {
     "member_rates": lambda s: figures.member_rates(s, LAYERS),
     "unitmem_distributions": lambda s: figures.unitmem_distributions(s, LAYERS),
     "last_layer": lambda s: figures.last_layer(s, "8"),
+    "depth_profiles": lambda s: figures.depth_profiles({"a": (s, ROWS), "b": (s, LAYERS)}, {"a": [0.1, 0.2, 0.3]}),
+    "profile_controls": lambda s: figures.profile_controls(dict.fromkeys("abc", (s, LAYERS))),
+    "framework_units": lambda s: figures.framework_units({"ResNet": {"simclr": s, "dino": s}}),
     "extreme_images": lambda s: figures.extreme_images(s, "smoke"),
     "layer_images": lambda s: figures.layer_images(s, "smoke", LAYERS),
     "unit_images": lambda s: figures.unit_images(s, "smoke", LAYERS),
@@ -160,6 +164,31 @@ def test_tables_set_the_paper_beside_ours(study):
     assert len(repr(figures.unitmem_table(study, LAYERS)).splitlines()) == len(LAYERS) + 1
     assert len(repr(figures.block_table(study, LAYERS)).splitlines()) == len(LAYERS) + 1
     assert "S_C" in repr(figures.sslmem_table({"papers": study.crossed}))
+    text = repr(figures.printed_table(study, ROWS, {"Table 18": paper.TABLE_18}))
+    assert all(f"{paper.TABLE_18[row][0]:.3f}" in text for row in ROWS)
+    families, rows = {"ResNet": {"simclr": study, "dino": study}}, {"ResNet": LAYERS}
+    assert len(repr(figures.framework_table(families, rows)).splitlines()) == 3
+    assert "0.000" in repr(figures.contrast_table(families, rows))
+    apart = dict.fromkeys(LAYERS, 0.123)
+    assert repr(figures.differences(families["ResNet"], LAYERS, {"Table 4": apart})).count("0.123") == len(LAYERS)
+
+
+def test_curves_of_encoders_as_deep_as_each_other_are_drawn_by_layer_and_others_by_the_share_of_their_depth(study):
+    by_layer = figures.depth_profiles({"a": (study, LAYERS)}, {"a": [0.1] * 8}, "block")
+    assert by_layer.axes[1].get_xlabel() == "block"
+    assert by_layer.axes[1].lines[0].get_xdata().tolist() == list(range(1, 9))
+    by_share = figures.depth_profiles({"a": (study, LAYERS), "b": (study, ROWS)}, {})
+    assert [line.get_xdata()[-1] for line in by_share.axes[1].lines[:2]] == [1, 1]
+
+
+def test_table_10_by_block_has_a_dash_where_there_is_no_delta():
+    from test_claims_vit import KINDS, PREVIOUS, RNG, pairs, planted
+
+    text = repr(figures.vit_table(SimpleNamespace(pairs=pairs(RNG(0), planted(), tuple(KINDS))), KINDS, PREVIOUS))
+    rows = text.splitlines()
+    assert "–" in rows[1]
+    assert "–" not in rows[2]
+    assert f"{paper.TABLE_10['FC2'][1]:+.3f}" in rows[2]
 
 
 def test_study_with_one_pair_is_drawn_without_bounds(study):

@@ -96,7 +96,7 @@ PAPERS = {  # what the paper's claims name: the encoder and its data, and the tw
 def deeper(families: Families, rows: Rows) -> Verdict:
     """Kendall's tau between mirrored estimate and depth, in each architecture with each framework."""
     parts = {
-        f"{family}, {name}": rising(study.pairs, rows[family], study.nulls, DEEPER)
+        f"{family} {name}": rising(study.pairs, rows[family], study.nulls, DEEPER)
         for family, studies in families.items()
         for name, study in studies.items()
     }
@@ -130,14 +130,14 @@ def levels(families: Families, rows: Rows) -> Verdict:
     for family, studies in families.items():
         found = of_all(studies)[0]
         for a, b in combinations(studies, 2):
-            parts[f"{family}, {a} and {b}"] = part(found, a, b, rows[family])
+            parts[f"{family} {a} and {b}"] = part(found, a, b, rows[family])
     return every(LEVEL, parts)
 
 
 def units_alike(claim: Claim, families: Families, estimate: Callable[[Array], float], margin: float) -> Verdict:
     """A number of the last layer's units is the same for every two frameworks, within a margin (TOST)."""
     parts = {
-        f"{family}, {a} and {b}": verdict(units_apart(studies[a], studies[b], estimate), 0, (), margin, claim=claim)
+        f"{family} {a} and {b}": verdict(units_apart(studies[a], studies[b], estimate), 0, (), margin, claim=claim)
         for family, studies in families.items()
         for a, b in combinations(studies, 2)
     }

@@ -89,7 +89,7 @@ def last(studies: Mapping[str, Measured], kinds: Kinds) -> Verdict:
         rows = convolutions(kinds[name])
         half = len(rows) // 2
         for others, label in ((rows[:half], "first half"), (rows[half:-1], "rest of the second half")):
-            parts[f"{name}, {label}"] = judge(LAST, above(rows[-1], others), study.pairs, study.nulls)
+            parts[f"{name} ({label})"] = judge(LAST, above(rows[-1], others), study.pairs, study.nulls)
     return every(LAST, parts)
 
 

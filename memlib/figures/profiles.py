@@ -46,12 +46,15 @@ def depth_profiles(
     labels = list(dict.fromkeys([*curves, *printed]))
     look = {n: {"color": _colour(i), "marker": MARKERS[i % len(MARKERS)]} for i, n in enumerate(labels)}
     for label, values in printed.items():
-        above.plot(_places(len(values), alike), values, linestyle="--", markersize=3.5, label=label, **look[label])
+        every = -(-len(values) // 15)  # markers that do not run into each other
+        above.plot(
+            _places(len(values), alike), values, "--", markersize=3.5, markevery=every, label=label, **look[label]
+        )
     above.set(ylabel="LayerMem,\npaper A (raw)")
     for label, (study, rows) in curves.items():
         found, x = layermem.layer_table(study.pairs, rows), _places(len(rows), alike)
         ax.fill_between(x, found["mirrored_low"], found["mirrored_high"], color=look[label]["color"], alpha=0.16)
-        ax.plot(x, found["mirrored"], markersize=3.5, label=label, **look[label])
+        ax.plot(x, found["mirrored"], markersize=3.5, markevery=-(-len(x) // 15), label=label, **look[label])
     ax.axhline(0, color=COLOURS["paper"], linewidth=1)
     ax.set(ylabel="mirrored estimate, here", xlabel=xlabel or ("layer" if alike else "share of the encoder’s depth"))
     if alike:
