@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from memlib import data, measure, studies, tables, train
+from memlib import data, encoders, measure, metrics, store, studies, tables, train
 
 SIZES = {"epochs": 1, "views": 2, "subset": 40, "external": 10}
 
@@ -27,6 +27,14 @@ def papers(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEMLIB_HOME", str(tmp_path_factory.mktemp("tables")))
         yield tables.study("smoke", "papers", **sizes)
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    """Supervised encoders with ClassMem and a probe, tiny."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMLIB_HOME", str(tmp_path_factory.mktemp("tables")))
+        yield tables.study("smoke", "sl", **SIZES, batch=10, pairs=1)
 
 
 def test_f_saw_s_c_and_g_saw_s_i(halves, papers):
@@ -89,6 +97,80 @@ def test_unitmem_sets_are_of_equal_size_and_blocks_are_of_the_seen(halves):
     header = halves.tables[0].header
     assert header["points_a_set"] == SIZES["external"]
     assert {"seen", "unseen", "external", "both", "seen-0", "seen-1", "seen-2"} == set(header["unit_sets"])
+
+
+def test_classmem_is_that_of_the_plain_activations_of_all_seen_points(classes):
+    table = classes.tables[1]
+    spec = train.EncoderSpec.of(table.header["encoder"])
+    dataset, encoder = data.load("digits", "train", size=32), train.encoder(spec)
+    seen = torch.from_numpy(table.points[table.seen]).long()
+    plain = measure.unit_activations(encoder, dataset.images[seen], "none", ["4", "8"], views=1)
+    for layer, activations in plain.items():
+        expected = metrics.classmem(activations, dataset.labels[seen])
+        np.testing.assert_allclose(table.classmem[layer], expected, atol=1e-5)
+        other = torch.from_numpy(table.points[~table.seen & (table.sets < 3)]).long()
+        outside = measure.unit_activations(encoder, dataset.images[other], "none", [layer], views=1)[layer]
+        expected = metrics.classmem(outside, dataset.labels[other])
+        np.testing.assert_allclose(table.classmem_unseen[layer], expected, atol=1e-5)
+        assert not np.allclose(table.classmem_shuffled[layer], table.classmem[layer])
+    assert list(table.classmem) == table.header["unit_layers"] == [str(i) for i in range(1, 9)]
+
+
+def test_classmem_reaches_the_units_of_a_page_and_their_controls(classes, halves):
+    assert all(set(units.classmem) == set(units.seen) for units in (*classes.units, *classes.untrained))
+    assert all(units.classmem == {} for units in halves.units)
+    assert halves.tables[0].probe == {}
+
+
+def test_probes_are_accuracies_by_data_set_one_a_seed(classes):
+    for table in classes.tables:
+        assert list(table.probe) == ["digits"]
+        assert len(table.probe["digits"]) > 1
+        assert all(0 <= accuracy <= 1 for accuracy in table.probe["digits"])
+        assert len(table.header["fingerprints"]) == 4
+
+
+def test_what_was_run_says_where_training_ended_and_what_the_probe_reached(classes):
+    ran = classes.ran()
+    trained = [table.header["training"] for table in classes.tables]
+    reached = sum(t["reached"] for t in trained)
+    assert f"{reached} of 2 with a linear probe of 20.0%" in ran["training"]
+    mean = np.mean([table.probe["digits"] for table in classes.tables])
+    assert ran["linear probe"].startswith(f"digits {mean:.1%} ± ")
+
+
+def test_what_was_run_says_how_much_privacy_was_spent(halves):
+    header = halves.tables[0].header
+    spec = header["encoder"] | {"epsilon": 8, "delta": 1e-5, "clip": 0.1}
+    private = []
+    for table, spent in zip(halves.tables, (7.96, 7.98, 7.96, 7.98), strict=True):
+        training = header["training"] | {"private": {"epsilon": spent, "noise_multiplier": 0.7}}
+        private.append(dataclasses.replace(table, header=header | {"encoder": spec, "training": training}))
+    ran = dataclasses.replace(halves, tables=private).ran()
+    assert ran["privacy"].startswith("DP-SGD: epsilon 7.96 to 7.98 was spent, 8 allowed, at delta 1e-05")
+    assert "privacy" not in halves.ran()
+
+
+def test_units_are_those_behind_a_non_linearity_or_of_an_mlp():
+    spec = dataclasses.replace(studies.pairs("smoke", "vit_mae")[0].f.encoder, epochs=0)
+    rows = [layer for layer in encoders.from_spec(spec).layers if layer.unit_module]
+    assert [layer.name for layer in rows] == [f"FC{i}" for i in range(1, 13)]
+
+
+def test_a_published_measurement_is_found_where_its_images_are_not(classes, tmp_path, monkeypatch):
+    measured = studies.pairs("smoke", "sl", **SIZES, batch=10, pairs=1)[0].f
+    table, folder = classes.tables[0], tmp_path / "smoke"
+    name = f"{measured.name}-{measured.key(*table.header['fingerprints'])}.safetensors"
+    store.write(folder / name, {"points": table.points}, table.header)
+    store.write(folder / f"{measured.name}-0000000000000000.safetensors", {"points": table.points}, table.header)
+    monkeypatch.setenv("MEMLIB_RESULTS", str(tmp_path))
+
+    def nowhere(name, split):
+        raise FileNotFoundError(name)
+
+    assert tables.place(measured, "smoke", nowhere) == folder / name
+    with pytest.raises(FileNotFoundError):
+        tables.place(dataclasses.replace(measured, views=3), "smoke", nowhere)
 
 
 def test_what_was_run_is_told_from_the_headers(halves):
