@@ -45,7 +45,8 @@ def images():
     """Names, sizes and times of the files of all data sets that the scale reads."""
     root = Path(os.environ.get("MEMLIB_DATA") or store.home() / "data")
     found = [root]
-    for name in sorted({d for pair in PLAN.pairs.values() for d in (pair.f.encoder.dataset, *pair.f.probe)}):
+    read = {name for job in PLAN.measured.values() for m in job for name in (m.encoder.dataset, *m.probe)}
+    for name in sorted(read):
         found += Path(name[7:]).glob("*") if name.startswith("folder:") else root.glob(f"{name}/*")
     files = sorted({*found, *root.glob("*")})
     return [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files if path.exists()]
@@ -55,7 +56,7 @@ def images():
 def places():
     """Where each encoder and measurement lies, or will; looked up when plan, store or the images' files changed."""
     published = store.results(Path(SCALE).stem)
-    known = [images(), sorted(map(str, published.glob("*"))), str(store.home()), list(PLAN.pairs)]
+    known = [images(), sorted(map(str, published.glob("*"))), str(store.home()), list(PLAN.measured)]
     path = Path("_build", "stamps", f"{Path(SCALE).stem}-{store.digest(known)}.json")
     if not path.exists():
         look = [sys.executable, "-m", "memlib.jobs", "look", SCALE]  # in a process of its own: this takes torch
@@ -74,18 +75,18 @@ def keyed(name, *digests):
 
 
 def needs(page):
-    """Done files of the pairs that a notebook reads; of those that were there before, the measurements."""
-    for pair in PLAN.of(page):
-        done, digests = f"{OUT}/measured/{pair}.json", [m.digest for m in jobs.members(PLAN.pairs[pair])]
+    """Done files of what is measured for a notebook; of what was there before, the measurements."""
+    for job in PLAN.of(page):
+        done, digests = f"{OUT}/measured/{job}.json", [m.digest for m in PLAN.measured[job]]
         if Path(done).exists() or any(map(missing, digests)):
             yield done
         else:
             yield from (places()[digest] for digest in digests)
 
 
-def wants(pair):
-    """Done files of the encoders that a pair's measurements need."""
-    for m in jobs.members(PLAN.pairs[pair]):
+def wants(job):
+    """Done files of the encoders that a job's measurements need."""
+    for m in PLAN.measured[job]:
         encoder = m.encoder.digest
         done = f"{OUT}/trained/{encoder}.json"
         if encoder in PLAN.encoders and (Path(done).exists() or (missing(m.digest) and missing(encoder))):
@@ -141,7 +142,7 @@ MEMLIB = sources()
 
 wildcard_constraints:
     encoder="[0-9a-f]{16}",
-    pair="[0-9a-f]{16}",
+    job="[0-9a-f]{16}",
 
 
 rule book:
@@ -174,21 +175,21 @@ rule train:
 
 rule measure:
     input:
-        images=lambda wildcards: keyed(wildcards.pair, *(m.digest for m in jobs.members(PLAN.pairs[wildcards.pair]))),
-        encoders=lambda wildcards: list(wants(wildcards.pair)),
+        images=lambda wildcards: keyed(wildcards.job, *(m.digest for m in PLAN.measured[wildcards.job])),
+        encoders=lambda wildcards: list(wants(wildcards.job)),
     output:
-        f"{OUT}/measured/{{pair}}.json",
+        f"{OUT}/measured/{{job}}.json",
     log:
-        f"{OUT}/logs/measured/{{pair}}.log",
+        f"{OUT}/logs/measured/{{job}}.log",
     params:
-        digests=lambda wildcards: [m.digest for m in jobs.members(PLAN.pairs[wildcards.pair])],
+        digests=lambda wildcards: [m.digest for m in PLAN.measured[wildcards.job]],
     threads: ask("measure", "threads")
     resources:
         gpu=ask("measure", "gpus"),
         mem_mb=ask("measure", "mem_mb"),
         runtime=ask("measure", "runtime"),
     message:
-        "measuring {wildcards.pair}: {log}"
+        "measuring {wildcards.job}: {log}"
     shell:
         PYTHON + " memlib.studies measure {SCALE} {params.digests} --done {output} 2>&1 | tee {log}"
 

@@ -1,5 +1,8 @@
 """The jobs of an engine: one an encoder, one the measurements of a pair, one a page. Plain data and no torch.
 
+Where a scale's file says `jobs: designs`, one job makes all that a design needs: starting a process for each of many
+encoders would take longer than training them.
+
 python -m memlib.jobs look SCALE     where the encoders and measurements of a scale lie, as JSON
 """
 
@@ -26,38 +29,44 @@ class Plan:
     """What there is to train and to measure at a scale.
 
     Attributes:
-        encoders: Specs by digest: those that take steps, as making an untrained one is no job.
-        pairs: Pairs by digest, early ones of each design first.
-        design: {digest of an encoder or a pair: its design}.
+        encoders: Specs by digest: those that a job trains, as making an untrained one is no job.
+        measured: The measurements that a job makes, by digest: those of a pair, early pairs of each design first.
+        design: {digest of a job: its design}.
     """
 
     encoders: dict[str, EncoderSpec]
-    pairs: dict[str, studies.Pair]
+    measured: dict[str, tuple[studies.Measurement, ...]]
     design: dict[str, str]
 
     def of(self, notebook: str) -> list[str]:
-        """Digests of the pairs that a notebook reads; none where it is no page of designs."""
+        """Digests of the measuring jobs that a notebook needs; none where it is no page of designs."""
         read = studies.NOTEBOOKS.get(notebook, ())
-        return [key for key in self.pairs if self.design[key] in read]
+        return [key for key in self.measured if self.design[key] in read]
 
 
 def plan(scale: str) -> Plan:
     """The plan of a scale.
 
     Raises:
-        KeyError: The scale is unknown.
+        KeyError: The scale is unknown, or what its file says of `jobs`.
     """
-    designs = studies.designs(scale)
-    numbered = [(turn, design, pair) for design in designs for turn, pair in enumerate(studies.pairs(scale, design))]
-    found = Plan({}, {}, {})
-    for _, design, pair in sorted(numbered, key=lambda turn: turn[0]):
-        key = digest([m.digest for m in members(pair)])
-        found.pairs[key] = pair
-        found.design[key] = design
-        for spec in (pair.f.encoder, pair.g.encoder):
-            if spec.end:
-                found.encoders[spec.digest] = spec
-                found.design.setdefault(spec.digest, design)
+    together = studies.scale(scale).get("jobs", "pairs")
+    if together not in ("pairs", "designs"):
+        raise nearest(together, ("pairs", "designs"), "way to cut a scale into jobs")
+    found, turns = Plan({}, {}, {}), []
+    for design in studies.designs(scale):
+        pairs = studies.pairs(scale, design)
+        if together == "designs":
+            turns.append((0, design, [m for pair in pairs for m in members(pair)]))
+            continue
+        turns += [(turn, design, list(members(pair))) for turn, pair in enumerate(pairs)]
+        trained = {m.encoder.digest: m.encoder for pair in pairs for m in (pair.f, pair.g) if m.encoder.end}
+        found.encoders.update(trained)
+        for key in trained:
+            found.design.setdefault(key, design)
+    for _, design, measured in sorted(turns, key=lambda turn: turn[0]):
+        key = digest([m.digest for m in measured])
+        found.measured[key], found.design[key] = tuple(measured), design
     return found
 
 

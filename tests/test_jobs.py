@@ -1,5 +1,7 @@
 """The plan of an engine: which jobs there are and what they ask for."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -25,12 +27,14 @@ def scale(tmp_path):
 
 
 @pytest.mark.parametrize("name", studies.SCALES)
-def test_every_measurement_of_a_scale_is_in_one_job_and_every_trained_encoder_has_its_own(name):
+def test_every_measurement_of_a_scale_is_in_one_job_and_trained_encoders_have_their_own(name):
     plan, measured = jobs.plan(name), studies.measurements(name)
-    assert sorted(m.digest for pair in plan.pairs.values() for m in jobs.members(pair)) == sorted(measured)
-    assert plan.encoders.keys() == {m.encoder.digest for m in measured.values() if m.encoder.end}
+    assert sorted(m.digest for job in plan.measured.values() for m in job) == sorted(measured)
+    together = studies.scale(name).get("jobs") == "designs"
+    own = {m.encoder.digest for m in measured.values() if m.encoder.end}
+    assert plan.encoders.keys() == (set() if together else own)
     assert all(spec.end for spec in plan.encoders.values())
-    assert plan.design.keys() == plan.pairs.keys() | plan.encoders.keys()
+    assert plan.design.keys() == plan.measured.keys() | plan.encoders.keys()
     for notebook, designs in studies.NOTEBOOKS.items():
         assert {plan.design[pair] for pair in plan.of(notebook)} == set(designs)
     assert plan.of("speed") == []
@@ -38,7 +42,19 @@ def test_every_measurement_of_a_scale_is_in_one_job_and_every_trained_encoder_ha
 
 def test_first_pairs_of_all_designs_come_before_second_ones(scale):
     plan = jobs.plan(scale({}, {}))
-    assert [plan.design[pair] for pair in plan.pairs] == ["first", "second"] * 2
+    assert [plan.design[job] for job in plan.measured] == ["first", "second"] * 2
+
+
+def test_a_scale_of_tiny_encoders_has_one_job_a_design(scale):
+    name = scale({}, {})
+    Path(name).write_text(Path(name).read_text() + "jobs: designs\n")
+    plan = jobs.plan(name)
+    assert [plan.design[job] for job in plan.measured] == ["first", "second"]
+    assert [len(measured) for measured in plan.measured.values()] == [8, 8]
+    assert plan.encoders == {}
+    Path(name).write_text(Path(name).read_text() + "jobs: design\n")
+    with pytest.raises(KeyError, match="did you mean 'designs'"):
+        jobs.plan(name)
 
 
 def test_what_a_design_asks_for_goes_before_its_scale_and_that_before_the_defaults(scale):
@@ -50,7 +66,9 @@ def test_what_a_design_asks_for_goes_before_its_scale_and_that_before_the_defaul
 
 
 def test_resources_change_no_measurement(scale):
-    assert jobs.plan(scale({}, {})).pairs == jobs.plan(scale({"train": {"gpus": 1}}, {"train": {"gpus": 2}})).pairs
+    assert (
+        jobs.plan(scale({}, {})).measured == jobs.plan(scale({"train": {"gpus": 1}}, {"train": {"gpus": 2}})).measured
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +98,7 @@ def test_unknown_kinds_of_jobs_and_designs_are_errors_with_the_nearest():
 def test_where_things_lie_is_known_for_every_encoder_and_measurement(scale, capsys):
     name = scale({}, {})
     found, plan = jobs.look(name), jobs.plan(name)
-    assert found.keys() >= {m.digest for pair in plan.pairs.values() for m in jobs.members(pair)}
+    assert found.keys() >= {m.digest for job in plan.measured.values() for m in job}
     assert found.keys() >= plan.encoders.keys()
     assert all(place and place.endswith(".safetensors") for place in found.values())
     assert jobs.main(["look", "two"]) == 2
