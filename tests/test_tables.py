@@ -107,11 +107,11 @@ def test_classmem_is_that_of_the_plain_activations_of_all_seen_points(classes):
     plain = measure.unit_activations(encoder, dataset.images[seen], "none", ["4", "8"], views=1)
     for layer, activations in plain.items():
         expected = metrics.classmem(activations, dataset.labels[seen])
-        np.testing.assert_allclose(table.classmem[layer], expected, atol=1e-5)
+        np.testing.assert_allclose(table.classmem[layer], expected, atol=5e-4)  # float16
         other = torch.from_numpy(table.points[~table.seen & (table.sets < 3)]).long()
         outside = measure.unit_activations(encoder, dataset.images[other], "none", [layer], views=1)[layer]
         expected = metrics.classmem(outside, dataset.labels[other])
-        np.testing.assert_allclose(table.classmem_unseen[layer], expected, atol=1e-5)
+        np.testing.assert_allclose(table.classmem_unseen[layer], expected, atol=5e-4)
         assert not np.allclose(table.classmem_shuffled[layer], table.classmem[layer])
     assert list(table.classmem) == table.header["unit_layers"] == [str(i) for i in range(1, 9)]
 
@@ -189,11 +189,17 @@ def test_a_second_reading_makes_nothing_and_gives_the_same_numbers(tmp_path, mon
     assert all(np.array_equal(first.align[layer], second.align[layer]) for layer in first.align)
 
 
-def test_a_measurement_is_well_under_a_megabyte_at_the_published_scale(halves):
-    pair = studies.pairs("laptop", "papers")[0]
-    rows = pair.f.encoder.shared + 2 * pair.f.encoder.candidates + pair.f.external
-    layers, units = len(halves.tables[0].header["layers"]), sum(halves.tables[0].header["unit_counts"])
-    assert 4 * (2 * layers * rows + 10 * units) < 500_000
+def test_a_measurement_is_well_under_a_megabyte_at_the_published_scale(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMLIB_HOME", str(tmp_path))
+    path, header = tables.make(studies.pairs("smoke", "halves", **SIZES, batch=10)[0].f_untrained, "smoke")
+    stored = store.read(path)[0]
+    a_unit = sum(stored[name].nbytes for name in ("unitmem", "top_row", "top")) / sum(header["unit_counts"])
+    for design in studies.designs("laptop"):
+        measured = studies.pairs("laptop", design)[0].f
+        spec, layers = measured.encoder, encoders.from_spec(measured.encoder).layers
+        rows = (spec.subset or spec.shared + 2 * spec.candidates) + measured.external
+        units = sum(layer.units for layer in layers if layer.unit_module)
+        assert 4 * 2 * len(layers) * rows + units * (a_unit + 6 * measured.classes) < 800_000, design
 
 
 def test_more_images_than_the_data_set_has_is_an_error_before_training(monkeypatch, tmp_path):

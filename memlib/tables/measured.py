@@ -73,6 +73,7 @@ def table(measurement: studies.Measurement, scale: str) -> Table:
     ends = np.cumsum(list(units.values()))[:-1]
 
     def by_layer(flat: np.ndarray) -> dict[str, np.ndarray]:
+        flat = flat.astype(np.float32) if flat.dtype == np.float16 else flat
         return dict(zip(units, np.split(flat, ends), strict=True))
 
     return Table(
@@ -192,9 +193,11 @@ def _measure(measurement: studies.Measurement) -> tuple[dict[str, Any], dict[str
         "sets": sets.to(torch.int8),
         "seen": seen.to(torch.uint8),
         "align": torch.stack([torch.stack([one.align[n] for n in layers]) for one in (select, score)]),  # [2, L, R]
-        "unitmem": torch.stack([torch.cat([peaks[n].unitmem() for n in units]) for peaks in select.peaks.values()]),
-        "top_row": torch.cat([both[n].point for n in units]).int(),
-        "top": torch.cat([both[n].largest for n in units]),
+        "unitmem": torch.stack(
+            [torch.cat([peaks[n].unitmem() for n in units]) for peaks in select.peaks.values()]
+        ).half(),  # a ResNet50 has 26,560 units, and measurements are to stay well under 1 MB
+        "top_row": torch.cat([both[n].point for n in units]).to(torch.int16 if rows < 2**15 else torch.int32),
+        "top": torch.cat([both[n].largest > 0 for n in units]).to(torch.uint8),
     }
     if measurement.classes:
         arrays |= _classmem(encoder, train_set.images[points], train_set.labels[points], seen[: len(points)], units)
@@ -228,7 +231,7 @@ def _measure(measurement: studies.Measurement) -> tuple[dict[str, Any], dict[str
 def _classmem(
     encoder: Encoder, images: torch.Tensor, labels: torch.Tensor, seen: torch.Tensor, layers: list[str]
 ) -> dict[str, torch.Tensor]:
-    """ClassMem of all units on the seen points, on the others, and with permuted labels, float32 [U] each.
+    """ClassMem of all units on the seen points, on the others, and with permuted labels, float16 [U] each.
 
     Without augmentation, as equations 13 to 16 have it.
     """
@@ -257,7 +260,7 @@ def _classmem(
         "classmem_unseen": score("classmem_unseen"),
         "classmem_shuffled": shuffled,
     }
-    return {name: scores.float() for name, scores in found.items()}
+    return {name: scores.half() for name, scores in found.items()}
 
 
 def _probe(encoder: Encoder, measurement: studies.Measurement) -> dict[str, list[float]]:
