@@ -180,7 +180,7 @@ def together(tmp_path_factory, killed):
         port = str(free.getsockname()[1])
     done = subprocess.run(
         [sys.executable, "-c", WORKERS, str(out), port, json.dumps(jobs)],
-        **{"env": ENVIRONMENT, "capture_output": True, "text": True, "timeout": 300},
+        **{"env": ENVIRONMENT, "capture_output": True, "text": True, "timeout": 450},
     )
     assert done.stdout, done.stderr
     ranks = [json.loads((out / f"{rank}.json").read_text()) for rank in range(2)]
