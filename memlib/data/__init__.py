@@ -156,7 +156,7 @@ def _load(name: str, split: str, root: Path, size: int | None, count: int | None
     return dataset if size is None else dataset.resized(size)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _read(
     name: str, split: str, root: Path, found: Place, size: int | None, count: int | None, stamps: tuple
 ) -> Dataset:
