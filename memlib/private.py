@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -44,11 +44,6 @@ class Private:
                 f"delta={spec.delta:g} with {n} training points: allowed is below 1/n = {1 / n:.3g}, as a mechanism "
                 f"that gives one of n points away has delta = 1/n; take delta={0.1 / n:.1g}, or more points"
             )
-        if spec.precision == "bfloat16":
-            raise ValueError(
-                f"precision='bfloat16' with epsilon={spec.epsilon:g}: rounded gradients can be longer than clip; "
-                "allowed are 'float32', and 'auto', which is float32 in private training"
-            )
         if spec.until is not None:
             raise ValueError(
                 f"until={spec.until} with epsilon={spec.epsilon:g}: a probe looks at the training points without "
@@ -78,14 +73,13 @@ class Private:
             "accountant": ACCOUNTANT,
         }
 
-    def attach(self, objective: Objective, optimizer: torch.optim.Optimizer) -> Private:
+    def attach(self, objective: Objective, optimizer: torch.optim.Optimizer, precision: str = "32-true") -> None:
         """Let opacus see the points' gradients in an objective, which keeps its names.
 
         Parameters that no module of their own applies have no gradient of each point and stay as drawn: the
         embedding of hidden patches in MAE's decoder.
         """
-        self.clipped = Clipped(objective, optimizer, self.noise, self.spec.clip, self.spec.batch)
-        return self
+        self.clipped = Clipped(objective, optimizer, self.noise, self.spec.clip, self.spec.batch, precision)
 
     def backward(self, views: list[Tensor], step: int) -> Tensor:
         """Put the private gradient of a step into `.grad`; returns the mean loss of its points, 0 for none."""
@@ -95,36 +89,44 @@ class Private:
 
 
 class Clipped:
-    """An objective whose gradients are clipped point by point (ghost clipping), summed, and covered with noise.
+    """An objective whose gradients are clipped point by point, summed, and covered with noise.
 
-    A first backward pass takes the norm of each point's gradient, a second one the weighted sum: no point's
-    gradient is ever held by itself. What the second pass starts from is the output of the objective's last part.
+    One backward pass takes what enters and leaves every layer. The norm of a point's gradient follows from these
+    without the gradient itself (ghost clipping, Li et al., 2022), and so does the sum of the clipped ones (book
+    keeping, Bu et al., 2023): a step costs little more than an ordinary one. Both are taken in float32, whatever the
+    precision of the layers, so that what is summed is what was clipped.
     """
 
     def __init__(
-        self, objective: Objective, optimizer: torch.optim.Optimizer, noise: float, clip: float, batch: int
+        self,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        noise: float,
+        clip: float,
+        batch: int,
+        precision: str = "32-true",
     ) -> None:
         _opacus()
-        from opacus.grad_sample import GradSampleHooksFastGradientClipping
+        from opacus.grad_sample.functorch import ft_compute_per_sample_gradient, prepare_layer
         from opacus.optimizers import DPOptimizerFastGradientClipping
 
+        self.watched: list[nn.Module] = []
         for module in objective.modules():
-            if any(True for _ in module.children()):
-                for parameter in module.parameters(recurse=False):
-                    parameter.requires_grad_(False)
-        self.objective = objective
-        self.hooks = GradSampleHooksFastGradientClipping(objective, max_grad_norm=clip)
+            own = [p for p in module.parameters(recurse=False) if p.requires_grad]
+            if own and any(True for _ in module.children()):  # used beside its parts, by no call of their own
+                for p in own:
+                    p.requires_grad_(False)
+            elif own:
+                if _sampler(module) is ft_compute_per_sample_gradient:
+                    prepare_layer(module)  # now: it copies the layer, hooks and all
+                module.register_forward_hook(self._watch)
+                self.watched.append(module)
+        self.objective, self.clip, self.mixed = objective, clip, precision == "bf16-mixed"
         self.optimizer = DPOptimizerFastGradientClipping(
             optimizer, noise_multiplier=noise, max_grad_norm=clip, expected_batch_size=batch
         )
-        self.output: Tensor | None = None
-        for part in objective.children():
-            part.register_forward_hook(self._remember)
-
-    def _remember(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.requires_grad:
-            output.retain_grad()
-            self.output = output  # the last one stays
+        self.entered: dict[nn.Module, Tensor] | None = None  # what came into the layers of this forward pass
+        self.left: dict[nn.Module, Tensor] = {}  # and the gradient of what they put out
 
     def backward(self, views: list[Tensor], seed: int) -> Tensor:
         """The private gradient of a batch, noise from a seed, in `.grad`; returns the mean loss, 0 without points."""
@@ -132,37 +134,78 @@ class Clipped:
         self.optimizer.zero_grad()
         points = len(views[0]) if views else 0
         total = torch.zeros((), device=parameters[0].device)
+        for p in parameters:
+            p.grad = torch.zeros_like(p)
         for first in range(0, points, PHYSICAL):
             part = [view[first : first + PHYSICAL] for view in views]
-            total += self._clip(part) * len(part[0]) / points
-            if first + PHYSICAL < points:
-                self.optimizer.accumulate()
-        if not points:
-            for p in parameters:
-                p.grad = torch.zeros_like(p)
+            total += self.add(part) * len(part[0]) / points
         self.optimizer.generator = torch.Generator(total.device).manual_seed(seed)
         self.optimizer.pre_step()
         for p in parameters:  # fused optimizers read weights and gradients in the same memory order
             p.grad = torch.empty_like(p).copy_(p.grad)
         return total
 
-    def _clip(self, views: list[Tensor]) -> Tensor:
-        """Put the sum of the clipped gradients of some points into `.grad`."""
-        with warnings.catch_warnings():
-            # of the layers that look at images, which have no gradient
-            warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
-            self.hooks.enable_hooks()
+    def add(self, views: list[Tensor]) -> Tensor:
+        """Add the clipped gradients of some points to `.grad`; returns their mean loss.
+
+        Raises:
+            RuntimeError: A layer was used never or twice, so that its gradients are not those of points.
+        """
+        points = len(views[0])
+        entered: dict[nn.Module, Tensor] = {}
+        left: dict[nn.Module, Tensor] = {}
+        self.entered, self.left = entered, left
+        with torch.autocast(views[0].device.type, torch.bfloat16, enabled=self.mixed):
             loss = self.objective(*views)
-            loss.backward(retain_graph=True)
-            for p in self.optimizer.params:
-                p.grad = None
-            self.hooks.disable_hooks()
-            output, self.output = self.output, None
-            assert output is not None
-            assert output.grad is not None
-            weights = self.hooks.get_clipping_coef() * len(output)  # the loss is a mean over points
-            output.backward(output.grad * weights.view(-1, *[1] * (output.dim() - 1)))
+        self.entered = None
+        # as far as the first layer's parameters, so that gradients of the other ones are not computed on the way
+        torch.autograd.grad(loss * points, list(next(iter(entered)).parameters()))  # points: the loss is their mean
+        if missing := [
+            name for name, part in self.objective.named_modules() if part in self.watched and part not in left
+        ]:
+            raise RuntimeError(f"no gradient of each point in {', '.join(missing)}: the loss does not depend on it")
+        samples = {m: _sampler(m)(m, [entered[m]], left[m]) for m in left if type(m) is not nn.Linear}
+        squares = loss.new_zeros(points)
+        for module, gradient in left.items():
+            if module in samples:
+                squares += sum(each.flatten(1).square().sum(1) for each in samples[module].values())
+            else:  # |g^T [a, 1]|^2 of each point, its weight and bias together
+                products = entered[module] @ entered[module].mT + (module.bias is not None)
+                squares += (gradient @ gradient.mT * products).sum((1, 2))
+        weights = (self.clip / (squares.clamp(min=0).sqrt() + 1e-6)).clamp(max=1)
+        for module, gradient in left.items():
+            if module in samples:
+                for p, each in samples[module].items():
+                    p.grad += torch.einsum("n,n...->...", weights, each)
+            else:
+                gradient = (gradient * weights[:, None, None]).flatten(0, 1)
+                module.weight.grad += gradient.T @ entered[module].flatten(0, 1)
+                if module.bias is not None:
+                    module.bias.grad += gradient.sum(0)
         return loss.detach()
+
+    def _watch(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if self.entered is None:
+            return
+        if module in self.entered:
+            raise RuntimeError(f"{module} is used twice in a forward pass: allowed in private training is once")
+
+        def rows(x: Tensor) -> Tensor:  # of a linear layer: [B, T, D]
+            x = x.float().contiguous()  # opacus' rule for convolutions is wrong in channels_last
+            return x.reshape(len(x), -1, x.shape[-1]) if type(module) is nn.Linear else x
+
+        self.entered[module] = rows(inputs[0].detach())
+        left = self.left
+        output.register_hook(lambda gradient: left.update({module: rows(gradient)}))
+
+
+def _sampler(module: nn.Module) -> Callable:
+    """Opacus' rule for the gradients of each point in a layer; where it has none, vmap finds them."""
+    from opacus.grad_sample.functorch import ft_compute_per_sample_gradient
+    from opacus.grad_sample.grad_sample_module import GradSampleHooks
+
+    kind = nn.LayerNorm if isinstance(module, nn.LayerNorm) else type(module)  # timm's is a subclass
+    return GradSampleHooks.GRAD_SAMPLERS.get(kind, ft_compute_per_sample_gradient)
 
 
 @cache

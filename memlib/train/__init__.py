@@ -148,7 +148,7 @@ def train(
     mine = processes.share(spec, steps.BLOCK)
     total, end = spec.epochs * batches.per_epoch, spec.end * batches.per_epoch
 
-    precision = steps.precision_of("float32" if private else spec.precision)
+    precision = steps.precision_of(spec.precision)
     fabric = processes.fabric(precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
@@ -157,7 +157,7 @@ def train(
     objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(objective, steps.build_optimizer(objective, spec))
     if private:
-        private.attach(objective, optimizer)
+        private.attach(objective, optimizer, precision)
     images = train_set.images[points].to(fabric.device)
     labels = train_set.labels[points] if train_set.labelled else torch.full((len(points),), -1)
     labels = labels.to(fabric.device)
