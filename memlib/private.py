@@ -33,7 +33,7 @@ class Private:
         n: Number of its training points.
 
     Raises:
-        ValueError: `delta` is not below 1/n, or the spec asks for what is not private or not exact.
+        ValueError: `delta` is not below 1/n, or the spec asks for what is not private.
     """
 
     def __init__(self, spec: EncoderSpec, n: int) -> None:
@@ -159,11 +159,11 @@ class Clipped:
             loss = self.objective(*views)
         self.entered = None
         # as far as the first layer's parameters, so that gradients of the other ones are not computed on the way
-        torch.autograd.grad(loss * points, list(next(iter(entered)).parameters()))  # points: the loss is their mean
-        if missing := [
-            name for name, part in self.objective.named_modules() if part in self.watched and part not in left
-        ]:
-            raise RuntimeError(f"no gradient of each point in {', '.join(missing)}: the loss does not depend on it")
+        lowest = list(next(iter(entered)).parameters())
+        torch.autograd.grad(loss * points, lowest, allow_unused=True)  # points: the loss is their mean
+        if missing := [module for module in self.watched if module not in left]:
+            names = [name for name, module in self.objective.named_modules() if module in missing]
+            raise RuntimeError(f"no gradient of each point in {', '.join(names)}: the loss does not depend on it")
         samples = {m: _sampler(m)(m, [entered[m]], left[m]) for m in left if type(m) is not nn.Linear}
         squares = loss.new_zeros(points)
         for module, gradient in left.items():
