@@ -234,9 +234,17 @@ def test_a_data_set_without_labels_is_refused_before_anything_runs(monkeypatch):
         probe.probe(nn.Identity(), "pets")
 
 
-def test_more_points_than_there_are_are_refused():
-    with pytest.raises(ValueError, match="points=5000: allowed is None, or 2 to 1442"):
-        probe.probe(nn.Identity(), "digits", points=5000)
+def test_only_as_many_points_as_asked_for_are_tested():
+    torch.manual_seed(0)
+    found = probe.probe(build_encoder("resnet9"), "digits", 32, 200, 40, seeds=1, **SHORT)
+    assert found.mean * 40 == pytest.approx(round(found.mean * 40))
+    assert 0.2 < found.mean <= 1
+
+
+@pytest.mark.parametrize(("name", "most"), [("points", 1442), ("tested", 355)])
+def test_more_points_than_there_are_are_refused(name, most):
+    with pytest.raises(ValueError, match=f"{name}=5000: allowed is None, or 2 to {most}"):
+        probe.probe(nn.Identity(), "digits", **{name: 5000})
 
 
 # ---------------------------------------------------------------- bad input
