@@ -112,7 +112,7 @@ def snakemake(tree: Path, env: dict[str, str], *command: str):
         try:
             yield running
         finally:
-            running.terminate()
+            running.kill()  # asked to end, it would wait for its jobs
 
 
 @pytest.fixture(scope="module")
