@@ -23,7 +23,7 @@ def costs_table(scale: str) -> Html:
         "parameters, millions": ".1f",
         "multiply-adds, millions": ",.0f",
         "operations": ".1e",
-        "GPU-hours": ".1f",
+        "GPU-hours": ",.3g",
     }
     return table(shown.rename(columns=named), formats)
 
@@ -32,7 +32,8 @@ def costs_text(scale: str) -> str:
     """All of a scale's training in GPU-hours, in a sentence."""
     found, share = costs.listing(scale), costs.reached()
     all_hours = costs.hours(float((found["operations"] * found["encoders"]).sum()), share)
+    time = f"{all_hours:,.0f} hours" if all_hours >= 10 else f"{60 * all_hours:.2g} minutes"
     return (
-        f"All {found['encoders'].sum()} encoders of scale {scale}: {all_hours:,.1f} hours on one {costs.GPU}, at "
+        f"All {found['encoders'].sum()} encoders of scale {scale}: {time} on one {costs.GPU}, at "
         f"{100 * share:.0f} % of its {costs.PEAK / 1e12:.0f} TFLOP/s."
     )
