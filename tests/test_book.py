@@ -18,6 +18,8 @@ from test_house import ROOT, commands
 
 from memlib import claims, figures
 
+pytestmark = pytest.mark.timeout(1500)  # the smoke book is minutes on two quiet cores, and more beside other work
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 LISTED = [TOC["root"], *(page["file"] for part in TOC["parts"] for page in part["chapters"])]
