@@ -22,7 +22,7 @@ KERNEL = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 STARTS = 3  # kernels started at the same moment can collide on ports
 NEVER_STARTED = ("before replying to kernel_info", "Kernel didn't respond")
 PUBLISHED = "laptop"  # the scale of the committed notebooks
-SOURCES = ("_config.yml", "_toc.yml", "book", "notebooks/scales")
+SOURCES = ("_config.yml", "_toc.yml", "book", "notebooks/scales", "profiles")
 
 
 def run(
