@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from memlib.encoders.base import Encoder, Layer, previous
 from memlib.encoders.resnet9 import ResNet9
-from memlib.encoders.resnets import ResNet
-from memlib.encoders.vits import Block, ViT
 from memlib.specs import ARCHITECTURES, PATCHES, EncoderSpec, nearest
+
+if TYPE_CHECKING:
+    from memlib.encoders.resnets import ResNet
+    from memlib.encoders.vits import Block, ViT
 
 __all__ = [
     "BUILDERS",
@@ -25,13 +28,26 @@ __all__ = [
     "previous",
 ]
 
+OF_TIMM = {"ResNet": "resnets", "Block": "vits", "ViT": "vits"}  # imported when they are used
+
+
+def __getattr__(name: str) -> Any:
+    if name in OF_TIMM:
+        return getattr(import_module(f"memlib.encoders.{OF_TIMM[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _of_timm(name: str, *values: Any, **options: Any) -> Encoder:
+    return __getattr__(name)(*values, **options)
+
+
 BUILDERS: dict[str, Callable[..., Encoder]] = {
     "resnet9": ResNet9,
-    "resnet18": partial(ResNet, 18),
-    "resnet34": partial(ResNet, 34),
-    "resnet50": partial(ResNet, 50),
-    "vit_tiny": partial(ViT, width=192, heads=3, size=32, patch=PATCHES["vit_tiny"]),
-    "vit_base": partial(ViT, width=768, heads=12, size=224, patch=PATCHES["vit_base"]),
+    "resnet18": partial(_of_timm, "ResNet", 18),
+    "resnet34": partial(_of_timm, "ResNet", 34),
+    "resnet50": partial(_of_timm, "ResNet", 50),
+    "vit_tiny": partial(_of_timm, "ViT", width=192, heads=3, size=32, patch=PATCHES["vit_tiny"]),
+    "vit_base": partial(_of_timm, "ViT", width=768, heads=12, size=224, patch=PATCHES["vit_base"]),
 }
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from memlib.augment import Augmentation
 from memlib.encoders import Encoder
-from memlib.encoders.vits import Block, ViT
 from memlib.objectives.base import Objective, exact
 from memlib.specs import EncoderSpec
+
+if TYPE_CHECKING:
+    from memlib.encoders import ViT
 
 
 class MAE(Objective):
@@ -52,6 +56,8 @@ class Decoder(nn.Module):
 
     def __init__(self, dim: int, patches: int, pixels: int, depth: int = 4) -> None:
         from lightly.models.utils import get_2d_sine_cosine_positional_embedding
+
+        from memlib.encoders import Block
 
         super().__init__()
         width = max(96, dim * 2 // 3 // 32 * 32)  # the paper's 512 for 768, and as much less for smaller encoders
