@@ -9,7 +9,7 @@ import pytest
 from test_claims_resnets import RNG, pairs
 from test_claims_units import encoders
 
-from memlib import claims, paper
+from memlib import claims, figures, paper
 from memlib.claims import frameworks, takeaways
 
 ROWS = {"ResNet": [str(i) for i in range(1, 7)], "ViT": [f"FCRes{i}" for i in range(1, 6)]}
@@ -169,3 +169,37 @@ def test_tables_29_and_31_say_what_the_claims_quote():
         for row in (next(iter(table.values())), next(reversed(table.values()))):
             for number in row.values():
                 assert f"{number:.3f}"[1:] in claim.paper
+
+
+def test_a_framework_whose_encoders_lost_by_training_is_named():
+    def study(after, before):
+        tables, untrained = (
+            [SimpleNamespace(probe={"digits": [a, a]}, header={"encoder": {"dataset": "digits"}}) for a in accuracies]
+            for accuracies in (after, before)
+        )
+        half = np.arange(8) < 4
+        units = [SimpleNamespace(member=member) for _ in range(3) for member in (half, ~half)]
+        return SimpleNamespace(tables=tables, before=untrained, units=units, untrained=units, pairs=[])
+
+    start = [0.30, 0.31, 0.30, 0.32, 0.31, 0.30]
+    made = {
+        "ResNet": {
+            "simclr": study([0.40, 0.42, 0.41, 0.43, 0.42, 0.40], start),
+            "byol": study([0.20, 0.21, 0.21, 0.22, 0.20, 0.19], start),
+        }
+    }
+    found = frameworks.learned(made).set_index("framework")
+    assert found.loc["simclr", "gain"].excludes_zero(1)
+    assert found.loc["byol", "gain"].excludes_zero(-1)
+    assert found.loc["byol", "before"].mean == pytest.approx(np.mean(start))
+    assert frameworks.lost(made) == ["ResNet byol"]
+    assert "excludes zero: ResNet byol." in figures.learned_table(made)._repr_html_()
+
+
+def test_frameworks_that_taught_nothing_are_not_judged(alike, found_alike):
+    judged = {v.claim.key: v for v in frameworks.page(alike, ROWS, RAN, ["ResNet byol"])}
+    assert {v.verdict for v in judged.values()} == {claims.OPEN}
+    for key, verdict in judged.items():
+        assert found_alike[key].reason in verdict.reason
+        assert "not named" not in verdict.reason
+    assert "ResNet byol" in judged["frameworks-deeper"].reason

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memlib.claims.arms import Arm, contrast, each
+from memlib.claims.arms import Arm, arm, contrast, each
 from memlib.claims.layermem import depth as rising
 from memlib.claims.pairs import PERMUTATIONS, Array, Measured, interval, judge, mirror, negligible
-from memlib.claims.rules import Claim, Verdict, correct, elsewhere, every, verdict
+from memlib.claims.rules import Claim, Verdict, correct, elsewhere, every, unlearned, verdict
 from memlib.claims.sides import Side, agreement, apart, of_all, profile, step
 from memlib.claims.unitmem import member_rate, share_high
 from memlib.stats import Interval
@@ -159,13 +159,16 @@ def mean(scores: Array) -> float:
     return float(np.mean(scores))
 
 
-def page(families: Families, rows: Rows, ran: Mapping[str, Mapping[str, str]]) -> list[Verdict]:
+def page(
+    families: Families, rows: Rows, ran: Mapping[str, Mapping[str, str]], lost: Sequence[str] = ()
+) -> list[Verdict]:
     """All verdicts of the page, corrected among themselves (Holm); those on encoders that did not run at the end.
 
     Args:
         families: architecture -> framework -> its encoders, trained on the same points.
         rows: architecture -> rows compared, in forward order: convolutions, or blocks.
         ran: architecture -> what it was: {"arch": …, "dataset": …}.
+        lost: what lost by its training, see `lost`; each claim speaks of every framework, and is then not tested.
 
     Raises:
         ValueError: if the frameworks of an architecture were measured on different points.
@@ -186,7 +189,7 @@ def page(families: Families, rows: Rows, ran: Mapping[str, Mapping[str, str]]) -
                     named.append(found)
                 else:
                     away.append(elsewhere(found, asked, ran[family]))
-    return [*correct([*tested, *named]), *away]
+    return [*(unlearned(one, lost) for one in correct([*tested, *named])), *away]
 
 
 def family_of(facts: Mapping[str, str]) -> str:
@@ -221,6 +224,38 @@ def framework_table(families: Families, rows: Rows) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(entries)
+
+
+def learned(families: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """A row an architecture, framework and data set: accuracy of a linear probe after training, before, and the gain.
+
+    Where the gain is below zero, training took away more than it taught: the representation has collapsed in part,
+    and what such encoders show says little about their framework.
+
+    Args:
+        families: architecture -> framework -> its measured design (`tables.Study`), with probes.
+    """
+    import pandas as pd
+
+    entries = []
+    for family, studies in families.items():
+        for name, study in studies.items():
+            one = arm(study)
+            for dataset in one.probe[0]:
+
+                def accuracy(of: Arm, dataset: str = dataset) -> list[float]:
+                    return [found[dataset] for found in of.probe]
+
+                after, before = (contrast(side, None, accuracy) for side in (one, one.before))
+                row = {"encoder": family, "framework": name, "probe on": dataset, "after": after, "before": before}
+                entries.append({**row, "gain": contrast(one, one.before, accuracy)})
+    return pd.DataFrame(entries)
+
+
+def lost(families: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The frameworks whose probe is worse after training than before it, by an interval that excludes zero."""
+    rows = learned(families).to_dict("records")
+    return [f"{row['encoder']} {row['framework']}" for row in rows if row["gain"].excludes_zero(-1)]
 
 
 def contrast_table(families: Families, rows: Rows) -> pd.DataFrame:

@@ -255,6 +255,19 @@ def elsewhere(found: Verdict, asked: Mapping[str, str], ran: Mapping[str, str]) 
     return replace(found, verdict=OPEN, reason=f"The claim is about {theirs}, which did not run; {near}.")
 
 
+def unlearned(found: Verdict, lost: Sequence[str]) -> Verdict:
+    """The verdict on a claim about frameworks: *not tested here* where encoders of some lost by their training.
+
+    Args:
+        found: of the test on what ran.
+        lost: frameworks whose linear probe is worse after training than before it.
+    """
+    if not lost:
+        return found
+    said = f"Not judged, as a linear probe is worse after training than before it with {', '.join(lost)}."
+    return replace(found, verdict=OPEN, reason=f"{said} {found.reason}")
+
+
 def correct(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The verdicts of a page (or the parts of a claim) judged again with Holm's correction over those tested."""
     raw = np.array([v.raw for v in verdicts if v.tested])

@@ -186,6 +186,15 @@ def framework_table(families: frameworks.Families, rows: frameworks.Rows) -> Any
     return table(_spans(found).rename(columns=names), formats={"units ≥ .5": ".0%"})
 
 
+def learned_table(families: Mapping[str, Mapping[str, Study]]) -> Any:
+    """A row an encoder and framework: its linear probe after and before training, and which lost by it."""
+    found = frameworks.learned(families)
+    named = ", ".join(frameworks.lost(families)) or "none"
+    names = {"after": "accuracy", "before": "before training"}
+    caption = f"Probed worse after training than before it, by an interval that excludes zero: {named}."
+    return table(_spans(found).rename(columns=names), caption=caption)
+
+
 def contrast_table(families: frameworks.Families, rows: frameworks.Rows) -> Any:
     """A row an encoder and two frameworks: agreement of their profiles, with its nulls, and their differences."""
     names = {
