@@ -28,8 +28,8 @@ _HOME = {
     "UnitMem": "report",
 }
 _MODULES = (
-    *("augment", "claims", "data", "encoders", "figures", "measure", "metrics", "objectives", "report", "specs"),
-    *("probe", "splits", "stats", "store", "studies", "tables", "taps", "train"),
+    *("augment", "claims", "data", "encoders", "figures", "measure", "metrics", "objectives", "probe", "report"),
+    *("specs", "splits", "stats", "store", "studies", "surgery", "tables", "taps", "train"),
 )
 
 __all__ = [*_HOME, *_MODULES]

@@ -24,6 +24,8 @@ class Layer:
             those by module (Table 18).
         parameters: How many it has.
         previous: Name of the row that its delta is taken against (eq. 4); None: it has no delta.
+        parts: Dotted paths of the modules whose parameters and buffers make the layer, for surgery: a convolution and
+            its BatchNorm; a ViT's attention or MLP and the LayerNorm before it. A row with none cannot be replaced.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Layer:
     numbered: bool
     parameters: int
     previous: str | None = None
+    parts: tuple[str, ...] = ()
 
 
 class Encoder(nn.Module):

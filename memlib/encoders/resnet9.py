@@ -77,7 +77,8 @@ class ResNet9(Encoder):
             block = self.get_submodule(path)
             size = {name: parameters(part) for name, part in block.named_children()}
             units = int(block.get_parameter("conv.bias").numel())
-            yield Layer(number, f"{path}.conv", f"{path}.relu", "conv", units, True, size["conv"])
+            parts = (f"{path}.conv", f"{path}.bn")
+            yield Layer(number, f"{path}.conv", f"{path}.relu", "conv", units, True, size["conv"], parts=parts)
             yield Layer(f"BN{suffix}", f"{path}.bn", None, "bn", units, False, size["bn"])
             if "pool" in size:
                 yield Layer(f"MaxPool{suffix}", f"{path}.pool", None, "pool", units, False, 0)

@@ -48,7 +48,7 @@ class ResNet(Encoder, resnet.ResNet):
 
     def _table(self) -> Iterator[Layer]:
         before = "conv1"
-        yield Layer("conv1", "conv1", "act1", "conv", 64, True, parameters(self.conv1))
+        yield Layer("conv1", "conv1", "act1", "conv", 64, True, parameters(self.conv1), parts=("conv1", "bn1"))
         if isinstance(self.maxpool, nn.MaxPool2d):
             yield Layer("max pool", "maxpool", None, "pool", 64, True, 0, before)
             before = "max pool"
@@ -63,6 +63,7 @@ class ResNet(Encoder, resnet.ResNet):
                     f"conv{stage + 1}-{number}",
                     path.replace("conv", "act"),
                 )  # the block's last: behind its sum
-                yield Layer(name, path, act, "conv", module.out_channels, True, parameters(module), before)
+                parts = (path, path.replace("conv", "bn"))
+                yield Layer(name, path, act, "conv", module.out_channels, True, parameters(module), before, parts)
                 before = name
         yield Layer("output", "global_pool", None, "output", self.dim, True, 0, before)

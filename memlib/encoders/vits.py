@@ -139,9 +139,12 @@ class ViT(Encoder):
             path = f"blocks.{number - 1}"
             att, fc = (parameters(self.get_submodule(f"{path}.{part}")) for part in ("attn", "mlp"))
             names = [f"{name}{number}" for name in ("ATT", "ATTRes", "FC", "FCRes")]
-            yield Layer(names[0], f"{path}.attn", None, "attention", self.dim, True, att, before)
+            parts = {
+                part: (f"{path}.{norm}", f"{path}.{part}") for norm, part in (("norm1", "attn"), ("norm2", "mlp"))
+            }
+            yield Layer(names[0], f"{path}.attn", None, "attention", self.dim, True, att, before, made[0])
             yield Layer(names[1], f"{path}.sum1", None, "residual", self.dim, True, 0)
-            yield Layer(names[2], f"{path}.mlp", f"{path}.mlp", "mlp", self.dim, True, fc, names[1])
+            yield Layer(names[2], f"{path}.mlp", f"{path}.mlp", "mlp", self.dim, True, fc, names[1], made[1])
             yield Layer(names[3], f"{path}.sum2", None, "residual", self.dim, True, 0, before)
             before = names[3]
         yield Layer("output", "pool", None, "output", self.dim, False, 0, before)
