@@ -7,7 +7,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from memlib.encoders.base import Encoder, Layer, previous
+from memlib.encoders.base import Encoder, Layer, Step, previous
 from memlib.encoders.resnet9 import ResNet9
 from memlib.specs import ARCHITECTURES, PATCHES, EncoderSpec, nearest
 
@@ -22,6 +22,7 @@ __all__ = [
     "Layer",
     "ResNet",
     "ResNet9",
+    "Step",
     "ViT",
     "build_encoder",
     "from_spec",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -39,12 +39,34 @@ class Layer:
     parts: tuple[str, ...] = ()
 
 
+class Step(NamedTuple):
+    """A stretch of an encoder's forward pass, state to state.
+
+    Attributes:
+        name: As in the papers' tables: a layer of a ResNet9, a block of the others (`C2_B1` as in Table 24).
+        run: The state that enters it to the one that leaves it: a tensor, or a tuple with the skip connection that
+            later steps need. It changes nothing in place, so that a state can be used again.
+        parts: Dotted paths of its modules; those of all steps hold all of the encoder's parameters and buffers once.
+    """
+
+    name: str
+    run: Callable[[Any], Any]
+    parts: tuple[str, ...]
+
+
 class Encoder(nn.Module):
     """Images float [N, 3, H, W] to representations [N, dim], with the table of its layers in forward order."""
 
     layers: tuple[Layer, ...]
     dim: int
     made: dict[str, Any]  # the store's header: spec, steps, seconds, device; of encoders from the store
+
+    def steps(self) -> tuple[Step, ...]:
+        """The forward pass as a chain: the first step takes images, the last one puts out representations.
+
+        Steps of two encoders of one architecture can be exchanged for each other.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what its steps are")
 
 
 def previous(layers: Iterable[Layer], measured: Iterable[str]) -> dict[str, str]:

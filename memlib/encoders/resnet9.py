@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from memlib.encoders.base import Encoder, Layer, parameters
+from memlib.encoders.base import Encoder, Layer, Step, parameters
 
 
 class ConvBlock(nn.Sequential):
@@ -61,6 +61,23 @@ class ResNet9(Encoder):
         x = self.res2(self.conv2_0(self.conv1(x)))
         x = self.res6(self.conv4_0(self.conv3(x)))
         return self.pool(x)
+
+    def steps(self) -> tuple[Step, ...]:
+        """The numbered layers, each with its BatchNorm, ReLU and max pool, and `output`, the pooling at the end."""
+        first, second = self.res2, self.res6
+        runs = (
+            self.conv1,
+            self.conv2_0,
+            lambda x: (first.first(x), x),
+            lambda state: state[1] + first.second(state[0]),
+            self.conv3,
+            self.conv4_0,
+            lambda x: (second.first(x), x),
+            lambda state: state[1] + second.second(state[0]),
+        )
+        layers = [layer for layer in self.layers if layer.kind == "conv"]
+        numbered = (Step(layer.name, run, layer.parts) for layer, run in zip(layers, runs, strict=True))
+        return (*numbered, Step("output", self.pool, ()))
 
     def _table(self) -> Iterator[Layer]:
         blocks = (  # number, the paper's suffix, path

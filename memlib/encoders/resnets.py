@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from timm.models import resnet
-from torch import nn
+from torch import Tensor, nn
 
-from memlib.encoders.base import Encoder, Layer, parameters
+from memlib.encoders.base import Encoder, Layer, Step, parameters
 from memlib.specs import STEMS, nearest
 
 DEPTHS: dict[int, tuple[Any, tuple[int, ...]]] = {
@@ -46,6 +46,15 @@ class ResNet(Encoder, resnet.ResNet):
         self.dim = self.num_features
         self.layers = tuple(self._table())
 
+    def steps(self) -> tuple[Step, ...]:
+        """The convolution in front with its pool (`conv1`), the blocks as Table 24 names them, and `output`."""
+        stem = (self.conv1, self.bn1, self.act1, self.maxpool)
+        found = [Step("conv1", lambda x: _chain(stem, x), ("conv1", "bn1"))]
+        for stage in range(1, 5):
+            for number, (child, block) in enumerate(self.get_submodule(f"layer{stage}").named_children(), 1):
+                found.append(Step(f"C{stage + 1}_B{number}", block, (f"layer{stage}.{child}",)))
+        return (*found, Step("output", self.forward_head, ()))
+
     def _table(self) -> Iterator[Layer]:
         before = "conv1"
         yield Layer("conv1", "conv1", "act1", "conv", 64, True, parameters(self.conv1), parts=("conv1", "bn1"))
@@ -67,3 +76,9 @@ class ResNet(Encoder, resnet.ResNet):
                 yield Layer(name, path, act, "conv", module.out_channels, True, parameters(module), before, parts)
                 before = name
         yield Layer("output", "global_pool", None, "output", self.dim, True, 0, before)
+
+
+def _chain(modules: Iterable[nn.Module], x: Tensor) -> Tensor:
+    for module in modules:
+        x = module(x)
+    return x

@@ -12,7 +12,7 @@ from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models import vision_transformer
 from torch import Tensor, nn
 
-from memlib.encoders.base import Encoder, Layer, parameters
+from memlib.encoders.base import Encoder, Layer, Step, parameters
 
 
 class ClassToken(nn.Module):
@@ -133,15 +133,19 @@ class ViT(Encoder):
             x = x.gather(1, chosen[..., None].expand(-1, -1, x.shape[-1]))
         return self.norm(self.blocks(x))
 
+    def steps(self) -> tuple[Step, ...]:
+        """The tokens (`embed`), the blocks from `block1` on, and the last normalisation and CLS token (`output`)."""
+        blocks = (Step(f"block{i + 1}", block, (f"blocks.{i}",)) for i, block in enumerate(self.blocks))
+        last = Step("output", lambda x: self.pool(self.norm(x)), ("norm",))
+        return (Step("embed", self.embed, ("embed",)), *blocks, last)
+
     def _table(self) -> Iterator[Layer]:
         before = None  # the sum that enters the block
         for number in range(1, len(self.blocks) + 1):
             path = f"blocks.{number - 1}"
             att, fc = (parameters(self.get_submodule(f"{path}.{part}")) for part in ("attn", "mlp"))
             names = [f"{name}{number}" for name in ("ATT", "ATTRes", "FC", "FCRes")]
-            parts = {
-                part: (f"{path}.{norm}", f"{path}.{part}") for norm, part in (("norm1", "attn"), ("norm2", "mlp"))
-            }
+            made = [(f"{path}.norm1", f"{path}.attn"), (f"{path}.norm2", f"{path}.mlp")]
             yield Layer(names[0], f"{path}.attn", None, "attention", self.dim, True, att, before, made[0])
             yield Layer(names[1], f"{path}.sum1", None, "residual", self.dim, True, 0)
             yield Layer(names[2], f"{path}.mlp", f"{path}.mlp", "mlp", self.dim, True, fc, names[1], made[1])

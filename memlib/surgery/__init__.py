@@ -4,5 +4,8 @@ Everything works on a copy, or is undone when its block ends: an encoder is neve
 """
 
 from memlib.surgery.parts import parts
+from memlib.surgery.unit import tune_unit
+from memlib.surgery.replace import replace
+from memlib.surgery.variants import features, subsets
 
-__all__ = ["parts"]
+__all__ = ["features", "parts", "replace", "subsets", "tune_unit"]
