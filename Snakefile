@@ -87,10 +87,10 @@ def needs(page):
 def wants(job):
     """Done files of the encoders that a job's measurements need."""
     for m in PLAN.measured[job]:
-        encoder = m.encoder.digest
-        done = f"{OUT}/trained/{encoder}.json"
-        if encoder in PLAN.encoders and (Path(done).exists() or (missing(m.digest) and missing(encoder))):
-            yield done
+        for encoder in {spec.digest for spec in m.encoders if spec.digest in PLAN.encoders}:
+            done = f"{OUT}/trained/{encoder}.json"
+            if Path(done).exists() or (missing(m.digest) and missing(encoder)):
+                yield done
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The jobs of an engine: one an encoder, one the measurements of a pair, one a page. Plain data and no torch.
+"""The jobs of an engine: one an encoder, one the measurements of a pair or a run, one a page. Plain data, no torch.
 
 Where a scale's file says `jobs: designs`, one job makes all that a design needs: starting a process for each of many
 encoders would take longer than training them.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,12 +30,13 @@ class Plan:
 
     Attributes:
         encoders: Specs by digest: those that a job trains, as making an untrained one is no job.
-        measured: The measurements that a job makes, by digest: those of a pair, early pairs of each design first.
-        design: {digest of a job: its design}.
+        measured: What a job makes, by digest: the measurements of a pair, early pairs of each design first; a run of
+            an experiment.
+        design: {digest of a job: its design or experiment}.
     """
 
     encoders: dict[str, EncoderSpec]
-    measured: dict[str, tuple[studies.Measurement, ...]]
+    measured: dict[str, tuple[studies.Planned, ...]]
     design: dict[str, str]
 
     def of(self, notebook: str) -> list[str]:
@@ -53,26 +54,24 @@ def plan(scale: str) -> Plan:
     together = studies.scale(scale).get("jobs", "pairs")
     if together not in ("pairs", "designs"):
         raise nearest(together, ("pairs", "designs"), "way to cut a scale into jobs")
-    found, turns = Plan({}, {}, {}), []
+    found = Plan({}, {}, {})
+    turns: list[tuple[int, str, Sequence[studies.Planned]]] = []
     for design in studies.designs(scale):
         pairs = studies.pairs(scale, design)
         if together == "designs":
-            turns.append((0, design, [m for pair in pairs for m in members(pair)]))
+            turns.append((0, design, [m for pair in pairs for m in studies.members(pair)]))
             continue
-        turns += [(turn, design, list(members(pair))) for turn, pair in enumerate(pairs)]
+        turns += [(turn, design, list(studies.members(pair))) for turn, pair in enumerate(pairs)]
         trained = {m.encoder.digest: m.encoder for pair in pairs for m in (pair.f, pair.g) if m.encoder.end}
         found.encoders.update(trained)
         for key in trained:
             found.design.setdefault(key, design)
+    for name, runs in studies.experiments(scale).items():
+        turns += [(1, name, list(runs))] if together == "designs" else [(t, name, [r]) for t, r in enumerate(runs, 1)]
     for _, design, measured in sorted(turns, key=lambda turn: turn[0]):
         key = digest([m.digest for m in measured])
         found.measured[key], found.design[key] = tuple(measured), design
     return found
-
-
-def members(pair: studies.Pair) -> tuple[studies.Measurement, ...]:
-    """The four measurements of a pair."""
-    return pair.f, pair.g, pair.f_untrained, pair.g_untrained
 
 
 def resources(scale: str, kind: str, design: str | None = None) -> dict[str, int]:
@@ -82,7 +81,7 @@ def resources(scale: str, kind: str, design: str | None = None) -> dict[str, int
 
     Args:
         kind: `train`, `measure` or `page`.
-        design: One of the scale's; None: what the scale states.
+        design: One of the scale's designs or experiments; None: what the scale states.
 
     Raises:
         KeyError: A name is unknown.
@@ -91,10 +90,11 @@ def resources(scale: str, kind: str, design: str | None = None) -> dict[str, int
     if kind not in KINDS:
         raise nearest(kind, KINDS, "kind of job")
     sizes = studies.scale(scale)
-    if design is not None and design not in sizes["designs"]:
-        raise nearest(design, sizes["designs"], "design")
+    stated_of = {**sizes["designs"], **(sizes.get("experiments") or {})}
+    if design is not None and design not in stated_of:
+        raise nearest(design, stated_of, "design")
     wanted = dict(DEFAULTS)
-    for place in (sizes, sizes["designs"][design] if design else {}):
+    for place in (sizes, stated_of[design] if design else {}):
         stated: Mapping[str, Mapping[str, Any]] = place.get("resources") or {}
         for name in stated:
             if name not in KINDS:
@@ -120,12 +120,12 @@ def look(scale: str) -> dict[str, str | None]:
     known, folder = cache(data.fingerprint), store.home() / "encoders"
     found: dict[str, str | None] = {}
     for key, m in studies.measurements(scale).items():
-        for name, place in (
-            (key, lambda m: tables.place(m, scale, known)),
-            (m.encoder.digest, lambda m: folder / f"{m.encoder.key(known(m.encoder.dataset, 'train'))}.safetensors"),
-        ):
+        places = {key: lambda m=m: tables.place(m, scale, known)}
+        for spec in m.encoders:
+            places[spec.digest] = lambda s=spec: folder / f"{s.key(known(s.dataset, 'train'))}.safetensors"
+        for name, place in places.items():
             try:
-                found[name] = str(place(m))
+                found[name] = str(place())
             except (OSError, ValueError, KeyError):  # the job itself says what is wrong
                 found[name] = None
     return found

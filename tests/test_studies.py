@@ -14,6 +14,8 @@ import torch
 from memlib import encoders, studies
 from memlib.data import FINGERPRINTS
 from memlib.objectives import build_objective
+from memlib.studies.__main__ import main as studies_main
+from memlib.studies.designs import OF_TRAINING
 
 RESULTS = Path(__file__).parents[1] / "book" / "results" / "laptop"
 
@@ -30,7 +32,7 @@ def test_f_and_g_of_every_pair_differ_in_seed_and_points_alone(scale):
             f, g = pair.f.encoder, pair.g.encoder
             assert dataclasses.replace(f, seed=0, points="all") == dataclasses.replace(g, seed=0, points="all")
             untrained = pair.f_untrained.encoder
-            kept = {name: getattr(untrained, name) for name in studies.OF_TRAINING}
+            kept = {name: getattr(untrained, name) for name in OF_TRAINING}
             assert untrained == dataclasses.replace(f, epochs=0, **kept)
             assert (untrained.stop, untrained.until, untrained.epsilon) == (None, None, None)
 
@@ -132,15 +134,15 @@ def test_an_unknown_name_or_size_is_an_error_that_says_what_is_allowed(call, err
 
 
 def test_the_command_line_plans_and_refuses_what_is_not_planned(capsys):
-    assert studies.main(["plan", "smoke"]) == 0
+    assert studies_main(["plan", "smoke"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert listed == list(studies.measurements("smoke"))
-    assert studies.main(["measure", "smoke", "0" * 16]) == 2
+    assert studies_main(["measure", "smoke", "0" * 16]) == 2
     assert "unknown measurement of scale smoke" in capsys.readouterr().err
 
 
 def test_the_plan_says_what_is_special_about_an_encoder(capsys):
-    studies.main(["plan", "smoke"])
+    studies_main(["plan", "smoke"])
     lines = {line.split()[2]: line for line in capsys.readouterr().out.splitlines()}
     assert "mae vit_tiny digits, 2 epochs, seed 1600, epsilon 8, probed on digits" in lines["dp8-0"]
     assert "until the probe reaches 0.2, ClassMem" in lines["sl-0"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import torch
 from memlib import data, measure, metrics, splits, store, studies, train
 from memlib.encoders import Encoder
 from memlib.specs import EncoderSpec, half
+from memlib.tables.places import fingerprints, place
 
 SETS = ("S_S", "S_C", "S_I", "S_E")  # codes 0 … 3 in `sets`
 DRAWS = ("select", "score")  # points are selected by one draw of views and scored by the other
@@ -67,7 +66,7 @@ def table(measurement: studies.Measurement, scale: str) -> Table:
     """
     path = place(measurement, scale)
     made = not path.exists()
-    arrays, header = store.find_or_make(path, lambda: _measure(measurement))
+    arrays, header = store.find_or_make(path, lambda: measure_one(measurement))
     found = {name: value.numpy() for name, value in arrays.items()}
     units = dict(zip(header["unit_layers"], header["unit_counts"], strict=True))
     ends = np.cumsum(list(units.values()))[:-1]
@@ -91,12 +90,6 @@ def table(measurement: studies.Measurement, scale: str) -> Table:
     )
 
 
-def make(measurement: studies.Measurement, scale: str) -> tuple[Path, dict[str, Any]]:
-    """Path and header of a measurement, made first if it is missing."""
-    path = place(measurement, scale)
-    return path, store.find_or_make(path, lambda: _measure(measurement))[1]
-
-
 def thumbnails(dataset: str, split: str, indices: np.ndarray, scale: str) -> np.ndarray:
     """Images of a data set by their indices in canonical order, uint8 [n, H, W, 3], as a page shows them.
 
@@ -115,40 +108,6 @@ def thumbnails(dataset: str, split: str, indices: np.ndarray, scale: str) -> np.
     return store.find_or_make(path, cut)[0]["images"].numpy().transpose(0, 2, 3, 1)
 
 
-def place(measurement: studies.Measurement, scale: str, known: Callable[[str, str], str] = data.fingerprint) -> Path:
-    """Where a measurement lies, or will: the published one, also where its images are not here and not known.
-
-    Args:
-        known: The fingerprint of a data set's split, as `data.fingerprint`.
-
-    Raises:
-        FileNotFoundError: It is not published, and its images are not here and not known.
-    """
-    scale, name = Path(scale).stem, measurement.name
-    try:
-        key = measurement.key(*_fingerprints(measurement, known))
-    except (FileNotFoundError, KeyError):
-        if found := _published(measurement, scale):
-            return found
-        raise
-    return store.measurement(scale, f"{name}-{key}")
-
-
-def _fingerprints(measurement: studies.Measurement, known: Callable[[str, str], str] = data.fingerprint) -> list[str]:
-    """Of the training and test images of its data set, and of those of its probes."""
-    sets = (measurement.encoder.dataset, *measurement.probe)
-    return [known(dataset, split) for dataset in sets for split in ("train", "test")]
-
-
-def _published(measurement: studies.Measurement, scale: str) -> Path | None:
-    """The published measurement of any images: its header has their fingerprints, which its name must follow from."""
-    for path in sorted(store.results(scale).glob(f"{measurement.name}-*.safetensors")):
-        header = json.loads(store.peek(path).get("header", "{}"))
-        if path.stem == f"{measurement.name}-{measurement.key(*header.get('fingerprints', ()))}":
-            return path
-    return None
-
-
 def _points(spec: EncoderSpec, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Indices of the points of a design, ascending, and their set as seen from f, both [P]."""
     pool = torch.arange(n) if spec.subset is None else splits.choose(n, spec.subset, spec.split_seed)
@@ -165,8 +124,11 @@ def _points(spec: EncoderSpec, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     return points, codes[order]
 
 
-def _measure(measurement: studies.Measurement) -> tuple[dict[str, Any], dict[str, Any]]:
-    """One pass for distances and units, and one more with other views for the distances that score."""
+def measure_one(measurement: studies.Measurement) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and header of a measurement.
+
+    One pass for distances and units, and one more with other views for the distances that score.
+    """
     spec = measurement.encoder
     train_set, test_set = (data.load(spec.dataset, split, size=spec.size) for split in ("train", "test"))
     points, codes = _points(spec, len(train_set))
@@ -206,7 +168,7 @@ def _measure(measurement: studies.Measurement) -> tuple[dict[str, Any], dict[str
         "name": measurement.name,
         "encoder": spec.values(),
         "training": {k: v for k, v in encoder.made.items() if k not in ("kind", "spec")},
-        "fingerprints": _fingerprints(measurement),
+        "fingerprints": fingerprints(measurement),
         "rows": rows,
         "layers": layers,
         "unit_layers": units,

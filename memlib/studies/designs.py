@@ -1,19 +1,9 @@
-"""Which encoders and measurements each notebook needs: plain data and no torch, so that an engine plans in a moment.
-
-python -m memlib.studies plan SCALE                  what there is to train and measure
-python -m memlib.studies train SCALE DIGEST          train the encoder of a spec's digest, if it is missing
-python -m memlib.studies measure SCALE DIGEST ...    make measurements, their encoders first if these are missing
-"""
+"""Designs: which encoders are trained on which points, in pairs, and what is measured of each."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
-import sys
-from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,24 +12,6 @@ from memlib.specs import EncoderSpec, nearest
 from memlib.store import digest
 
 RECIPE = 1  # changes when the meaning of measuring does
-
-NOTEBOOKS = {  # the designs that each notebook reads
-    "03_sslmem": ("papers", "halves"),
-    "04_1_layermem": ("halves", "papers"),
-    "04_1_resnets": ("resnet18", "resnet34", "resnet50"),
-    "04_1_vit": ("vit_blocks",),
-    "04_1_frameworks": (
-        "resnet9_simclr",
-        "resnet9_simsiam",
-        "resnet9_byol",
-        "resnet9_dino",
-        "vit_mae",
-        "vit_dino",
-    ),
-    "05_1_unitmem": ("halves", "papers"),
-    "05_1_ssl_vs_sl": ("ssl", "sl", "sl_converged"),
-    "05_1_privacy": ("vit_mae", "dp20", "dp8"),
-}
 SCALES = ("smoke", "laptop", "paper")
 KINDS = ("halves", "papers")
 OF_TRAINING = ("stop", "until", "check", "epsilon", "delta", "clip")  # what an untrained encoder knows nothing of
@@ -61,6 +33,16 @@ class Measurement:
     classes: bool = False
     probe: tuple[str, ...] = ()
     probe_points: int | None = None
+
+    @property
+    def encoders(self) -> tuple[EncoderSpec, ...]:
+        """The encoders that this needs."""
+        return (self.encoder,)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets that this needs, whose images its key takes."""
+        return (self.encoder.dataset, *self.probe)
 
     def values(self) -> dict[str, Any]:
         """The fields that decide the numbers, as plain values; what is not measured leaves no trace."""
@@ -95,7 +77,7 @@ def scale(name: str) -> dict[str, Any]:
     Raises:
         KeyError: There is no such scale.
     """
-    path = Path(__file__).parents[1] / "notebooks" / "scales" / f"{name}.yaml"
+    path = Path(__file__).parents[2] / "notebooks" / "scales" / f"{name}.yaml"
     if name not in SCALES:
         path = Path(name)
         if path.suffix != ".yaml" or not path.exists():
@@ -173,94 +155,3 @@ def pairs(scale_name: str, design: str, **overrides: Any) -> list[Pair]:
         g, g_untrained = both(sides[1], names[1], seed + second)
         result.append(Pair(f, g, f_untrained, g_untrained))
     return result
-
-
-def measurements(scale_name: str, notebook: str | None = None) -> dict[str, Measurement]:
-    """What a notebook reads at a scale (None: all that the scale has), by digest; encoders of early pairs first.
-
-    Raises:
-        KeyError: The scale or the notebook is unknown.
-    """
-    if notebook is not None and notebook not in NOTEBOOKS:
-        raise nearest(notebook, NOTEBOOKS, "notebook")
-    wanted = NOTEBOOKS[notebook] if notebook else designs(scale_name)
-    by_turns = sorted((t for d in wanted for t in enumerate(pairs(scale_name, d))), key=lambda t: t[0])
-    return {m.digest: m for _, pair in by_turns for m in _members(pair)}
-
-
-def _members(pair: Pair) -> Iterator[Measurement]:
-    yield from (pair.f, pair.g, pair.f_untrained, pair.g_untrained)
-
-
-def _line(m: Measurement) -> str:
-    """A measurement in words, for the plan."""
-    spec = m.encoder
-    said = [f"{spec.framework} {spec.arch} {spec.dataset}", f"{spec.end} epochs", f"seed {spec.seed}"]
-    said += [f"until the probe reaches {spec.until:g}"] if spec.until else []
-    said += [f"epsilon {spec.epsilon:g}"] if spec.epsilon else []
-    said += ["ClassMem"] if m.classes else []
-    said += [f"probed on {', '.join(m.probe)}"] if m.probe else []
-    return ", ".join(said)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns its exit code."""
-    parser = argparse.ArgumentParser("python -m memlib.studies", description=(__doc__ or "").split("\n\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    plan = commands.add_parser("plan", help="list what a scale trains and measures")
-    plan.add_argument("scale")
-    train = commands.add_parser("train", help="train one encoder, if it is missing")
-    measure = commands.add_parser("measure", help="make measurements, their encoders first if these are missing")
-    for command, count in ((train, 1), (measure, "+")):
-        command.add_argument("scale")
-        command.add_argument("digests", nargs=count, metavar="digest", help="as `plan` lists them")
-        command.add_argument("--done", type=Path, help="write what was made here, as JSON, when it is done")
-    options = parser.parse_args(arguments)
-    try:
-        listed = measurements(options.scale)
-        if options.command == "plan":
-            for key, m in listed.items():
-                print(f"{key}  {m.encoder.digest}  {m.name:26s} {_line(m)}")
-            return 0
-        specs = {m.encoder.digest: m.encoder for m in listed.values()}
-        what, known = ("encoder", [*specs]) if options.command == "train" else ("measurement", [*listed])
-        for key in options.digests:
-            if key not in known:
-                raise nearest(key, known, f"{what} of scale {options.scale}")
-    except (KeyError, ValueError) as error:
-        print(f"error: {error.args[0]}", file=sys.stderr)
-        return 2
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    if options.command == "train":
-        made = [_trained(specs[key]) for key in options.digests]
-    else:
-        made = [_measured(listed[key], options.scale) for key in options.digests]
-    if options.done and all(made):
-        options.done.parent.mkdir(parents=True, exist_ok=True)
-        options.done.write_text(json.dumps(made, indent=1))
-    return 0
-
-
-def _trained(spec: EncoderSpec) -> dict[str, Any]:
-    """Train an encoder, if it is missing; what is to be said of it, by the first of several processes."""
-    from memlib import processes, train
-
-    processes.start()
-    header = train.artefact(spec)[1]
-    if processes.rank():
-        return {}
-    print(f"{spec.digest}: {header['steps']} steps")
-    return {"encoder": asdict(spec), "header": header}
-
-
-def _measured(measurement: Measurement, scale_name: str) -> dict[str, Any]:
-    """Make a measurement, if it is missing; what is to be said of it."""
-    from memlib import tables
-
-    path, header = tables.make(measurement, scale_name)
-    print(f"{measurement.name}: {path}")
-    return {"measurement": asdict(measurement), "header": header}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Which encoders, measurements and experiments each notebook needs: plain data and no torch, so that an engine plans
+in a moment.
+
+A *design* trains pairs of encoders and measures each; an *experiment* cuts into encoders of designs, a run at a time.
+Their sizes stand in `notebooks/scales/<scale>.yaml`.
+"""
+
+from memlib.specs import nearest
+from memlib.studies.designs import SCALES, Measurement, Pair, designs, pairs, scale
+from memlib.studies.experiments import CHOICES, Experiment, experiments
+
+__all__ = [
+    "CHOICES",
+    "NOTEBOOKS",
+    "SCALES",
+    "Experiment",
+    "Measurement",
+    "Pair",
+    "Planned",
+    "designs",
+    "experiments",
+    "measurements",
+    "members",
+    "pairs",
+    "scale",
+]
+
+Planned = Measurement | Experiment
+
+NOTEBOOKS = {  # the designs and experiments that each notebook reads
+    "03_sslmem": ("papers", "halves"),
+    "04_1_layermem": ("halves", "papers"),
+    "04_1_resnets": ("resnet18", "resnet34", "resnet50"),
+    "04_1_vit": ("vit_blocks",),
+    "04_1_frameworks": (
+        "resnet9_simclr",
+        "resnet9_simsiam",
+        "resnet9_byol",
+        "resnet9_dino",
+        "vit_mae",
+        "vit_dino",
+    ),
+    "05_1_unitmem": ("halves", "papers"),
+    "05_1_ssl_vs_sl": ("ssl", "sl", "sl_converged"),
+    "05_1_privacy": ("vit_mae", "dp20", "dp8"),
+}
+
+
+def members(pair: Pair) -> tuple[Measurement, ...]:
+    """The four measurements of a pair."""
+    return pair.f, pair.g, pair.f_untrained, pair.g_untrained
+
+
+def measurements(scale_name: str, notebook: str | None = None) -> dict[str, Planned]:
+    """What a notebook reads at a scale (None: all that the scale has), by digest; early pairs and runs first.
+
+    Raises:
+        KeyError: The scale or the notebook is unknown.
+    """
+    if notebook is not None and notebook not in NOTEBOOKS:
+        raise nearest(notebook, NOTEBOOKS, "notebook")
+    cut = experiments(scale_name)
+    wanted = NOTEBOOKS[notebook] if notebook else (*designs(scale_name), *cut)
+    by_turns: list[tuple[int, tuple[Planned, ...]]] = []
+    for name in wanted:
+        if name in cut:
+            by_turns += [(turn, (run,)) for turn, run in enumerate(cut[name], 1)]  # after the encoders that it needs
+        else:
+            by_turns += [(turn, members(pair)) for turn, pair in enumerate(pairs(scale_name, name))]
+    by_turns.sort(key=lambda item: item[0])
+    return {m.digest: m for _, planned in by_turns for m in planned}
