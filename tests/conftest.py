@@ -13,3 +13,24 @@ def own_store(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEMLIB_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture
+def net():
+    """A network of no layer table."""
+    import torch
+    from nets import Net
+
+    torch.manual_seed(0)
+    return Net()
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    """An untrained ResNet9."""
+    import torch
+
+    from memlib.encoders import build_encoder
+
+    torch.manual_seed(0)
+    return build_encoder("resnet9")

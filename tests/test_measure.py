@@ -4,55 +4,14 @@ import pytest
 import timm
 import torch
 import torchvision
+from nets import Net, images_of, noisy
 from torch import nn
 from torch.nn.functional import relu
 
 from memlib import measure, metrics
 from memlib.augment import augmentation
 from memlib.distances import DISTANCES, view_distance
-from memlib.encoders import build_encoder
 from memlib.passes import Peaks, Views
-
-
-def images_of(n, size=16):
-    """Smooth random images, so that views of one are alike."""
-    small = torch.rand(n, 3, 4, 4, generator=torch.Generator().manual_seed(n))
-    return (nn.functional.interpolate(small, (size, size), mode="bilinear") * 255).to(torch.uint8)
-
-
-def noisy(images, generator):
-    """A trivial augmentation."""
-    x = images.float() / 255
-    return x + 0.3 * torch.randn(x.shape, generator=generator)
-
-
-class Net(nn.Module):
-    """A convolution whose BatchNorm output is overwritten in place, tokens, and a vector."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 5, 3, stride=2, padding=1)
-        self.bn = nn.BatchNorm2d(5)
-        self.relu = nn.ReLU(inplace=True)
-        self.norm = nn.LayerNorm(5)
-        self.out = nn.Linear(5, 7)
-
-    def forward(self, x):
-        x = self.relu(self.bn(self.conv(x)))  # [N, 5, 8, 8]
-        x = self.norm(x.flatten(2).transpose(1, 2))  # [N, 64, 5]
-        return self.out(x.mean(1))  # [N, 7]
-
-
-@pytest.fixture
-def net():
-    torch.manual_seed(0)
-    return Net()
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    torch.manual_seed(0)
-    return build_encoder("resnet9")
 
 
 def assert_same(found, expected, exact=True):

@@ -5,22 +5,9 @@ import sys
 
 import pytest
 import torch
-from test_measure import Net, images_of, noisy
+from nets import images_of, noisy
 
 from memlib import measure
-from memlib.encoders import build_encoder
-
-
-@pytest.fixture
-def net():
-    torch.manual_seed(0)
-    return Net()
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    torch.manual_seed(0)
-    return build_encoder("resnet9")
 
 
 @pytest.mark.parametrize(

@@ -144,12 +144,11 @@ def _encoder(scale_name: str, where: str, run: int) -> EncoderSpec:
             raise nearest(part, ("f", "g", "untrained"), f"encoder of design {design!r} in {where!r}")
     there = pairs(scale_name, design)
     sides = [side for side in ("f", "g") if side in parts or not {"f", "g"} & set(parts)]
-    chosen = [
-        getattr(pair, f"{side}_untrained" if "untrained" in parts else side) for pair in there for side in sides
-    ]
+    before = "_untrained" if "untrained" in parts else ""
+    chosen = [getattr(pair, f"{side}{before}") for pair in there for side in sides]
     if run >= len(chosen):
         raise ValueError(
-            f"run {run} needs {where!r} number {run}: design {design!r} has {len(chosen)}; take fewer runs"
+            f"run {run} of {where!r}: design {design!r} has {len(chosen)} such encoders; take fewer runs"
         )
     return chosen[run].encoder
 

@@ -1,0 +1,102 @@
+"""Experiments, planned: which encoders of which designs each run takes, and what a scale may choose."""
+
+import json
+
+import pytest
+
+from memlib import jobs, studies
+
+SCALE = """
+encoder: {dataset: digits, batch: 10}
+measure: {views: 2}
+designs:
+  halves: {subset: 60, pairs: 2, seed: 0, external: 10}
+  donors: {kind: halves, subset: 60, pairs: 2, seed: 10, external: 10, arch: resnet18}
+experiments:
+  cut:
+    kind: EXPERIMENT
+    roles: {f: halves.f, g: halves.g, donor: donors, before: halves.f.untrained}
+    runs: 2
+    CHOICES
+"""
+KIND = "replacement"
+
+
+@pytest.fixture
+def scale(tmp_path):
+    """A scale of its own, with any choices of the kind."""
+    path = tmp_path / "own.yaml"
+
+    def written(**changes):
+        text = SCALE.replace("EXPERIMENT", KIND).replace(
+            "CHOICES", "\n    ".join(f"{name}: [1]" for name in studies.CHOICES[KIND]) or "probe: [digits]"
+        )
+        for old, new in changes.items():
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text)
+        return str(path)
+
+    return written
+
+
+def test_run_i_takes_f_and_g_of_pair_i_and_the_i_th_encoder_of_a_design(scale):
+    runs = studies.experiments(scale())["cut"]
+    pairs, donors = (studies.pairs(scale(), design) for design in ("halves", "donors"))
+    assert [run.name for run in runs] == ["cut-0", "cut-1"]
+    for run, pair in zip(runs, pairs, strict=True):
+        assert run.encoder("f") == pair.f.encoder
+        assert run.encoder("g") == pair.g.encoder
+        assert run.encoder("before") == pair.f_untrained.encoder
+    assert [run.encoder("donor") for run in runs] == [donors[0].f.encoder, donors[0].g.encoder]
+
+
+def test_the_key_of_a_run_changes_with_its_encoders_its_choices_and_the_images(scale):
+    run, other = studies.experiments(scale())["cut"]
+    assert run.digest != other.digest
+    assert studies.experiments(scale(), probe_points=7)["cut"][0].digest != run.digest
+    assert run.key("a", "b") != run.key("a", "c")
+    json.dumps(run.values())
+
+
+def test_runs_come_after_what_their_designs_measure_and_are_jobs_of_their_own(scale):
+    planned = [m.name for m in studies.measurements(scale()).values()]
+    assert planned.index("cut-0") > planned.index("halves-1")
+    plan = jobs.plan(scale())
+    cut = [key for key, name in plan.design.items() if name == "cut"]
+    assert [plan.measured[key][0].name for key in cut] == ["cut-0", "cut-1"]
+    assert {spec.digest for key in cut for spec in plan.measured[key][0].encoders if spec.end} <= set(plan.encoders)
+
+
+def test_jobs_of_an_experiment_may_ask_for_resources_of_their_own(scale):
+    own = scale(**{"runs: 2": "runs: 2\n    resources: {measure: {mem_mb: 9000}}"})
+    assert jobs.resources(own, "measure", "cut")["mem_mb"] == 9000
+    assert jobs.resources(own, "measure", "halves")["mem_mb"] == jobs.DEFAULTS["mem_mb"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "text"),
+    [
+        ({f"kind: {KIND}": "kind: replacemnt"}, KeyError, "did you mean 'replacement'"),
+        ({"halves.f,": "halfs.f,"}, KeyError, "did you mean 'halves'"),
+        ({"halves.g": "halves.h"}, KeyError, "unknown encoder of design 'halves' in 'halves.h'"),
+        ({"runs: 2": "runs: 3"}, ValueError, "the design has 2 such encoders; take fewer runs"),
+        ({"runs: 2": "runs: 0"}, ValueError, "runs=0: allowed is a whole number"),
+        ({"runs: 2": "runs: 2\n    prob: [digits]"}, KeyError, "did you mean 'probe'"),
+        ({"    runs: 2\n": ""}, ValueError, "does not state runs"),
+    ],
+)
+def test_an_experiment_that_cannot_be_run_fails_when_it_is_planned(scale, changes, error, text):
+    with pytest.raises(error) as caught:
+        studies.experiments(scale(**changes))
+    assert text in caught.value.args[0]
+
+
+def test_an_unknown_override_role_or_choice_is_named(scale):
+    with pytest.raises(KeyError, match="did you mean 'probe_points'"):
+        studies.experiments(scale(), probe_point=3)
+    run = studies.experiments(scale())["cut"][0]
+    with pytest.raises(KeyError, match=r"unknown role of experiment 'cut-0' 'h'"):
+        run.encoder("h")
+    with pytest.raises(KeyError, match="unknown choice of experiment 'cut-0'"):
+        run.choice("colour")
