@@ -80,7 +80,7 @@ def test_jobs_of_an_experiment_may_ask_for_resources_of_their_own(scale):
         ({f"kind: {KIND}": "kind: replacemnt"}, KeyError, "did you mean 'replacement'"),
         ({"halves.f,": "halfs.f,"}, KeyError, "did you mean 'halves'"),
         ({"halves.g": "halves.h"}, KeyError, "unknown encoder of design 'halves' in 'halves.h'"),
-        ({"runs: 2": "runs: 3"}, ValueError, "the design has 2 such encoders; take fewer runs"),
+        ({"runs: 2": "runs: 3"}, ValueError, "has 2 such encoders; take fewer runs"),
         ({"runs: 2": "runs: 0"}, ValueError, "runs=0: allowed is a whole number"),
         ({"runs: 2": "runs: 2\n    prob: [digits]"}, KeyError, "did you mean 'probe'"),
         ({"    runs: 2\n": ""}, ValueError, "does not state runs"),
