@@ -284,7 +284,7 @@ def _axes(model: nn.Module, layers: Iterable[str] | None, x: Tensor) -> dict[str
 
     def look(name: str, output: Tensor) -> tuple[tuple[int, ...], bool, int]:
         shape = tuple(output.shape)
-        seen[shape[1:]] = axis = _axis(_module(model, name), shape, seen)
+        seen[shape[1:]] = axis = unit_axis(_module(model, name), shape, seen)
         return shape, output.is_floating_point(), axis
 
     found = []
@@ -307,7 +307,7 @@ def _axes(model: nn.Module, layers: Iterable[str] | None, x: Tensor) -> dict[str
     return axes
 
 
-def _axis(module: nn.Module, shape: tuple[int, ...], seen: dict[tuple[int, ...], int]) -> int:
+def unit_axis(module: nn.Module, shape: tuple[int, ...], seen: Mapping[tuple[int, ...], int]) -> int:
     """Which axis the units are on: channels of convolutions, features of linear layers and of tokens.
 
     An output that a module does not decide has its units where the last output of its shape had them: an
