@@ -4,8 +4,9 @@ Everything works on a copy, or is undone when its block ends: an encoder is neve
 """
 
 from memlib.surgery.parts import parts
-from memlib.surgery.unit import tune_unit
 from memlib.surgery.replace import replace
+from memlib.surgery.tune import Tuned, tune
+from memlib.surgery.unit import tune_unit
 from memlib.surgery.variants import features, subsets
 
-__all__ = ["features", "parts", "replace", "subsets", "tune_unit"]
+__all__ = ["Tuned", "features", "parts", "replace", "subsets", "tune", "tune_unit"]
