@@ -11,7 +11,7 @@ from memlib.studies.designs import pairs, scale
 
 RECIPE = 1  # changes when the meaning of an experiment does
 CHOICES: dict[str, tuple[str, ...]] = {  # kind, which is a module of memlib.experiments: what a scale chooses of it
-    "replacement": (),
+    "replacement": ("sizes", "tested", "views"),
     "finetuning": (),
     "pruning": (),
     "injection": (),

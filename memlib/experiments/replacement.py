@@ -1,0 +1,153 @@
+"""Replacing layers of an encoder by those of another data set: tables 21 to 25, 30, 32 and 33, and appendix C.11."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memlib import data, measure, metrics, probe, train
+from memlib.encoders import Encoder, Step, previous
+from memlib.encoders.base import parameters
+from memlib.stats import log_ratio
+from memlib.studies import Experiment
+from memlib.surgery import features, replace, subsets
+from memlib.surgery.variants import Variant
+
+ROLES = ("f", "donor", "g", "untrained")  # whose layers stand in: f's own; another data set's; two controls
+BYTES = 2**31  # of features at a time: all variants of a ResNet9 at the published scale, some of a ResNet50
+SEEDS = 3
+
+
+def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Replace steps of f by those of the donor, and as controls of g and of an untrained encoder.
+
+    Roles: f and g, a pair of which f saw S_C and g S_I; `donor`, of another data set; `untrained`. Choices: `sizes`,
+    how many steps are replaced at once by the donor's (the controls: one); `tested`, test images of a probe (None:
+    all); `views` of a point.
+
+    Returns:
+        Arrays: `accuracy` float32 [V, P, S], by variant, data set that is probed and seed; `mirrored` float32
+        [1 + T, L], the mirrored estimate by layer, before, and with each of the T steps the donor's in f and in g
+        (C.11), as half a log ratio of distances; `layermem` float32 [1 + T, 2, L], mean SSLMem' of S_C and of S_I;
+        `similarity` float32 [3, B, 4], cosine between the BatchNorms of f and of donor, g and untrained (Table 25):
+        of weights and biases, of weights, of biases, and the first by chance; `parameters` int64 [T].
+        Header: `variants` [[role, steps]], the first with none; `steps`; `normed`, those B that have BatchNorms;
+        `layers`; `rows` {step: layer at its end}; `previous` {layer: what its delta is taken against}.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoders = {role: train.encoder(experiment.encoder(role)).to(device) for role in ROLES}
+    f, donor = encoders["f"], encoders["donor"]
+    steps = [step for step in f.steps() if step.parts]
+    names = [step.name for step in steps]
+    variants: list[tuple[str, Variant]] = [("f", {})]
+    for role, sizes in (("donor", experiment.choice("sizes")), ("g", (1,)), ("untrained", (1,))):
+        variants += [(role, variant) for variant in subsets(names, sizes, role)]
+        variants.append((role, dict.fromkeys(names, role)))  # the other encoder as a whole
+    accuracy = [_accuracies(experiment, encoders, [v for _, v in variants], name) for name in experiment.probe]
+
+    ends = {step.name: _end(f, step) for step in steps}
+    layers = [
+        row.name
+        for row in f.layers
+        if row.name in ends.values() or row.name == "output" or (row.numbered and row.kind == "residual")
+    ]
+    pairs = [(f, encoders["g"])]
+    pairs += [(replace(f, donor, step.parts), replace(encoders["g"], donor, step.parts)) for step in steps]
+    mirrored, layermem = zip(*_memorization(experiment, pairs, layers), strict=True)
+    normed = [step for step in steps if _norms(f, step)]
+    alike = [[_similarity(_norms(f, s), _norms(encoders[role], s)) for s in normed] for role in ROLES[1:]]
+    arrays = {
+        "accuracy": torch.stack(accuracy, 1),
+        "mirrored": torch.stack(mirrored),
+        "layermem": torch.stack(layermem),
+        "similarity": torch.tensor(alike),
+        "parameters": torch.tensor([sum(map(parameters, _modules(f, step))) for step in steps]),
+    }
+    header = {
+        "variants": [[role, list(variant)] for role, variant in variants],
+        "steps": names,
+        "normed": [step.name for step in normed],
+        "layers": layers,
+        "rows": ends,
+        "previous": previous(f.layers, layers),
+    }
+    return arrays, header
+
+
+def _accuracies(
+    experiment: Experiment, encoders: Mapping[str, Encoder], variants: Sequence[Variant], name: str
+) -> Tensor:
+    """Accuracy of linear probes on a data set [V, S]; all variants that memory has room for are solved together."""
+    f = encoders["f"]
+    size, device = experiment.encoder("f").size, next(f.parameters()).device
+    sets = [data.load(name, split, size=size) for split in ("train", "test")]
+    counts = (experiment.probe_points, experiment.choice("tested"))
+    images = [one.images[:n] for one, n in zip(sets, counts, strict=True)]
+    labels = [one.labels[:n] for one, n in zip(sets, counts, strict=True)]
+    at_once = max(1, BYTES // (4 * f.dim * sum(map(len, labels))))
+    found = []
+    for some in (variants[i : i + at_once] for i in range(0, len(variants), at_once)):
+        known, asked = (features(encoders, some, part).to(device) for part in images)
+        found += [one.each for one in probe.grid(known, labels[0], asked, labels[1], seeds=SEEDS)]
+    return torch.tensor(found)
+
+
+def _memorization(
+    experiment: Experiment, pairs: Iterable[tuple[nn.Module, nn.Module]], layers: Sequence[str]
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """Of each pair the mirrored estimate [L], and mean SSLMem' of S_C and S_I [2, L], on the same views."""
+    spec, other = experiment.encoder("f"), experiment.encoder("g")
+    dataset = data.load(spec.dataset, "train", size=spec.size)
+    seen, others = (train.training_points(one, len(dataset)) for one in (spec, other))
+    points = torch.cat([seen[~torch.isin(seen, others)], others[~torch.isin(others, seen)]])  # S_C, then S_I
+    candidate = torch.isin(points, seen)
+    for pair in pairs:
+        sweeps = measure.sweep(
+            pair, dataset.images[points], train.views_of(spec), layers, views=experiment.choice("views")
+        )
+        scores = [metrics.sslmem(*(sweep.align[layer] for sweep in sweeps)) for layer in layers]
+        logs = torch.stack([torch.from_numpy(log_ratio(score.numpy())) for score in scores])  # [L, N]
+        sets = torch.stack([torch.stack(scores)[:, side].mean(1) for side in (candidate, ~candidate)])  # [2, L]
+        yield ((logs[:, candidate].mean(1) - logs[:, ~candidate].mean(1)) / 2).float(), sets
+
+
+def _end(encoder: Encoder, step: Step) -> str:
+    """The layer at whose output a step ends: its last numbered row."""
+    inside = [
+        row.name
+        for row in encoder.layers
+        if row.numbered and any(row.module == path or row.module.startswith(f"{path}.") for path in step.parts)
+    ]
+    return inside[-1] if inside else step.name
+
+
+def _modules(encoder: Encoder, step: Step) -> list[nn.Module]:
+    return [encoder.get_submodule(path) for path in step.parts]
+
+
+def _norms(encoder: Encoder, step: Step) -> list[nn.BatchNorm2d]:
+    return [m for top in _modules(encoder, step) for m in top.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def _similarity(a: Sequence[nn.BatchNorm2d], b: Sequence[nn.BatchNorm2d]) -> tuple[float, float, float, float]:
+    """Cosine between BatchNorms (Table 25): of weights and biases, of weights, of biases; and the first by chance.
+
+    By chance: its mean over all permutations of one side's units, within each BatchNorm.
+    """
+    sums = {"weight": torch.zeros(4).double(), "bias": torch.zeros(4).double()}  # |a|², |b|², ab, ab by chance
+    for one, two in zip(a, b, strict=True):
+        for what, total in sums.items():
+            x, y = (getattr(norm, what).detach().double().cpu() for norm in (one, two))
+            total += torch.stack([x @ x, y @ y, x @ y, x.sum() * y.sum() / len(x)])
+    weight, bias = sums.values()
+    both = weight + bias
+    return _cosine(both), _cosine(weight), _cosine(bias), _cosine(both[[0, 1, 3, 2]])
+
+
+def _cosine(sums: Tensor) -> float:
+    """0 where one side is zero, as the biases of an untrained encoder are."""
+    length = float(sums[0] * sums[1]) ** 0.5
+    return float(sums[2]) / length if length else 0.0
