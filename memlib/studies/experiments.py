@@ -12,9 +12,9 @@ from memlib.studies.designs import pairs, scale
 RECIPE = 1  # changes when the meaning of an experiment does
 CHOICES: dict[str, tuple[str, ...]] = {  # kind, which is a module of memlib.experiments: what a scale chooses of it
     "replacement": ("sizes", "tested", "views"),
-    "finetuning": (),
-    "pruning": (),
-    "injection": (),
+    "finetuning": ("tested", "epochs", "batch", "lr", "precision", "seeds", "views"),
+    "pruning": ("shares", "draws", "curve_draws", "alone", "tested", "unit_points", "views", "precision"),
+    "injection": ("points", "views", "epochs", "batch", "pool", "lr", "weight_decay"),
 }
 COMMON = ("kind", "resources", "roles", "runs", "probe", "probe_points")
 

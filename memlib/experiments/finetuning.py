@@ -1,0 +1,127 @@
+"""Fine-tuning chosen layers of an encoder, with a head, on another data set: Table 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memlib import data, measure, metrics, train
+from memlib.encoders import Encoder, previous
+from memlib.paper import TABLE_5
+from memlib.stats import log_ratio
+from memlib.studies import Experiment
+from memlib.surgery import parts, tune
+
+MOST = 3  # layers that are tuned together by choice, as in Table 5
+# beside the paper's 6,8 and 4,6,8: as many trained parameters, as layers 7 and 8 have the same number
+EQUAL = (("6", "7"), ("4", "6", "7"))
+STARTS = ("f", "untrained")
+
+Layers = tuple[str, ...]
+
+
+def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tune sets of layers of f, and as a control the same sets of an encoder that was not trained.
+
+    Roles: f and g, a pair, of which f is tuned and g measures memorization with it; `untrained`, f before training.
+    The data set is the first of `probe`, with `probe_points` images. Choices: `tested`, test images (None: all);
+    `epochs`, `batch`, `lr` and `precision` of `surgery.tune`; `seeds`, how many; `views` of a point.
+
+    Sets of layers: none (the head alone), each layer, those of Table 5, all, the first layers that together have no
+    more parameters than the last, and 1 to 3 layers by four choices: the highest mirrored estimate, its highest
+    delta, the last layers, the lowest mirrored estimate. Each is tuned once.
+
+    Returns:
+        Arrays: `accuracy` float32 [2, V, S], on test images, by start (f, untrained), set and seed; `parameters`
+        int64 [V], of the encoder's that were trained; `mirrored` float32 [L], the mirrored estimate of each layer as
+        half a log ratio of distances; `layermem` float32 [2, L], mean SSLMem' of S_C and of S_I.
+        Header: `sets`, the layers of each; `layers`; `chosen` {choice: its sets}; `classes`, how many.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoders = {role: train.encoder(experiment.encoder(role)).to(device) for role in ("f", "g", "untrained")}
+    f = encoders["f"]
+    layers = [row.name for row in f.layers if row.numbered and row.parts]
+    size = [sum(p.numel() for m in own.values() for p in m.parameters()) for own in parts(f, layers).values()]
+    rows = [row.name for row in f.layers if row.name in layers or (row.numbered and row.kind == "residual")]
+    found, layermem = _memorization(experiment, encoders, rows)
+    chosen = choices(dict(zip(rows, found.tolist(), strict=True)), layers, previous(f.layers, rows))
+    sets = wanted(layers, size, chosen)
+
+    name, spec = experiment.probe[0], experiment.encoder("f")
+    known, asked = (data.load(name, split, size=spec.size) for split in ("train", "test"))
+    n, m = experiment.probe_points, experiment.choice("tested")
+    accuracy = torch.zeros(len(STARTS), len(sets), experiment.choice("seeds"))
+    values = {key: experiment.choice(key) for key in ("epochs", "batch", "lr", "precision")}
+    for start, role in enumerate(STARTS):
+        for number, chosen_layers in enumerate(sets):
+            for seed in range(accuracy.shape[2]):
+                tuned = tune(encoders[role], chosen_layers, known.images[:n], known.labels[:n], seed=seed, **values)
+                accuracy[start, number, seed] = tuned.accuracy(asked.images[:m], asked.labels[:m])
+    trained = dict(zip(layers, size, strict=True))
+    at = [rows.index(layer) for layer in layers]
+    arrays = {
+        "accuracy": accuracy,
+        "parameters": torch.tensor([sum(trained[layer] for layer in one) for one in sets]),
+        "mirrored": found[at],
+        "layermem": layermem[:, at],
+    }
+    header = {
+        "sets": [list(one) for one in sets],
+        "layers": layers,
+        "chosen": {choice: [list(one) for one in some] for choice, some in chosen.items()},
+        "classes": len(known.classes),
+    }
+    return arrays, header
+
+
+def choices(level: Mapping[str, float], layers: Sequence[str], before: Mapping[str, str]) -> dict[str, list[Layers]]:
+    """1, 2 and 3 layers by each choice, in forward order.
+
+    Args:
+        level: Mirrored estimate of layers and of the sums between them.
+        layers: Those that can be tuned, in forward order.
+        before: {layer: what its delta is taken against}.
+    """
+    delta = metrics.delta(dict(level), dict(before))
+    orders = {
+        "layermem": sorted(layers, key=lambda n: -level[n]),
+        "delta": sorted((n for n in layers if n in delta), key=lambda n: -delta[n]),
+        "last": list(reversed(layers)),
+        "least": sorted(layers, key=lambda n: level[n]),
+    }
+    sizes = range(1, min(MOST, len(layers) - 1) + 1)
+    return {choice: [tuple(sorted(by[:k], key=layers.index)) for k in sizes] for choice, by in orders.items()}
+
+
+def wanted(layers: Sequence[str], size: Sequence[int], chosen: Mapping[str, Sequence[Layers]]) -> list[Layers]:
+    """The sets to tune, each once, those of more layers behind.
+
+    Args:
+        size: Parameters of each layer.
+    """
+    first = [name for i, name in enumerate(layers) if sum(size[: i + 1]) <= size[-1] and i < len(layers) - 1]
+    printed = [one for one in (*TABLE_5, *EQUAL) if set(one) <= set(layers)]
+    found = [(), *((name,) for name in layers), *printed, tuple(first), tuple(layers)]
+    found += [one for some in chosen.values() for one in some]
+    return sorted(dict.fromkeys(found), key=lambda one: (len(one), [layers.index(name) for name in one]))
+
+
+def _memorization(
+    experiment: Experiment, encoders: Mapping[str, Encoder], rows: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """The mirrored estimate [R], as half a log ratio of distances, and mean SSLMem' of S_C and S_I [2, R]."""
+    spec, other = experiment.encoder("f"), experiment.encoder("g")
+    dataset = data.load(spec.dataset, "train", size=spec.size)
+    seen, others = (train.training_points(one, len(dataset)) for one in (spec, other))
+    points = torch.cat([seen[~torch.isin(seen, others)], others[~torch.isin(others, seen)]])  # S_C, then S_I
+    candidate = torch.isin(points, seen)
+    pair: list[nn.Module] = [encoders["f"], encoders["g"]]
+    views = experiment.choice("views")
+    sweeps = measure.sweep(pair, dataset.images[points], train.views_of(spec), rows, views=views)
+    scores = [metrics.sslmem(sweeps[0].align[row], sweeps[1].align[row]) for row in rows]
+    logs = torch.stack([torch.from_numpy(log_ratio(score.numpy())) for score in scores])  # [R, N]
+    layermem = torch.stack([torch.stack(scores)[:, side].mean(1) for side in (candidate, ~candidate)])
+    return ((logs[:, candidate].mean(1) - logs[:, ~candidate].mean(1)) / 2).float(), layermem
