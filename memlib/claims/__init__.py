@@ -7,7 +7,20 @@ them under one correction. `takeaways` (and the function of that name in the las
 page.
 """
 
-from memlib.claims import frameworks, layermem, privacy, resnets, ssl_vs_sl, sslmem, takeaways, unitmem, vit
+from memlib.claims import (
+    finetuning,
+    frameworks,
+    layermem,
+    privacy,
+    replaced,
+    replacement,
+    resnets,
+    ssl_vs_sl,
+    sslmem,
+    takeaways,
+    unitmem,
+    vit,
+)
 from memlib.claims.arms import Arm, arm
 from memlib.claims.pairs import S_C, S_E, S_I, S_S, Pair, pair
 from memlib.claims.rules import (
@@ -46,10 +59,13 @@ __all__ = [
     "arm",
     "correct",
     "every",
+    "finetuning",
     "frameworks",
     "layermem",
     "pair",
     "privacy",
+    "replaced",
+    "replacement",
     "resnets",
     "ssl_vs_sl",
     "sslmem",

@@ -35,7 +35,8 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         `similarity` float32 [3, B, 4], cosine between the BatchNorms of f and of donor, g and untrained (Table 25):
         of weights and biases, of weights, of biases, and the first by chance; `parameters` int64 [T].
         Header: `variants` [[role, steps]], the first with none; `steps`; `normed`, those B that have BatchNorms;
-        `layers`; `rows` {step: layer at its end}; `previous` {layer: what its delta is taken against}.
+        `layers`; `rows` {step: layer at its end}; `previous` {layer: what its delta is taken against}; `tested`
+        images.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoders = {role: train.encoder(experiment.encoder(role)).to(device) for role in ROLES}
@@ -73,6 +74,7 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "layers": layers,
         "rows": ends,
         "previous": previous(f.layers, layers),
+        "tested": len(data.load(experiment.probe[0], "test").labels[: experiment.choice("tested")]),
     }
     return arrays, header
 

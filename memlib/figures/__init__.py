@@ -2,8 +2,10 @@
 
 from memlib.figures.boxes import facts, nulls, summary, takeaways, verdicts
 from memlib.figures.costs import costs_table, costs_text
+from memlib.figures.finetuning import tuned_budget, tuned_choices, tuned_layers, tuned_sets, tuned_table
 from memlib.figures.html import Html, span, table
 from memlib.figures.images import extreme_images, image_grid, layer_images, unit_images
+from memlib.figures.injection import injection_controls, injection_curves, injection_table, injection_units
 from memlib.figures.layermem import (
     agreement_maps,
     extreme_curves,
@@ -24,6 +26,15 @@ from memlib.figures.profiles import (
     profile_controls,
     vit_table,
 )
+from memlib.figures.replacement import (
+    batchnorm_table,
+    choice_table,
+    replaced_curves,
+    replacement_map,
+    replacement_scatter,
+    single_table,
+    whole_table,
+)
 from memlib.figures.speed import speed_machine, speed_table
 from memlib.figures.ssl_vs_sl import class_curves, class_table, probe_table, stops_table, unit_scatter
 from memlib.figures.sslmem import score_distributions, sslmem_table
@@ -34,7 +45,9 @@ __all__ = [
     "COLOURS",
     "Html",
     "agreement_maps",
+    "batchnorm_table",
     "block_table",
+    "choice_table",
     "class_curves",
     "class_table",
     "contrast_table",
@@ -49,6 +62,10 @@ __all__ = [
     "framework_units",
     "guarantees",
     "image_grid",
+    "injection_controls",
+    "injection_curves",
+    "injection_table",
+    "injection_units",
     "last_layer",
     "layer_curves",
     "layer_images",
@@ -63,8 +80,12 @@ __all__ = [
     "privacy_table",
     "probe_table",
     "profile_controls",
+    "replaced_curves",
+    "replacement_map",
+    "replacement_scatter",
     "score_distributions",
     "single_pairs",
+    "single_table",
     "span",
     "speed_machine",
     "speed_table",
@@ -74,10 +95,16 @@ __all__ = [
     "summary",
     "table",
     "takeaways",
+    "tuned_budget",
+    "tuned_choices",
+    "tuned_layers",
+    "tuned_sets",
+    "tuned_table",
     "unit_images",
     "unit_scatter",
     "unitmem_distributions",
     "unitmem_table",
     "verdicts",
     "vit_table",
+    "whole_table",
 ]

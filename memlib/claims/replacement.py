@@ -1,0 +1,297 @@
+"""Claims of page 04_2_replacement: do the layers that memorize matter most (paper A, section 4.2, C.7, C.11)?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from memlib.claims.pairs import interval
+from memlib.claims.replaced import RULES, Rule, Run
+from memlib.claims.rules import MARGIN, Claim, Null, Verdict, correct, every, verdict
+from memlib.stats import Interval, kendall
+
+PAGE = "04_2_replacement"
+SAME, UNTRAINED = "layers of an encoder of the same data set", "layers of an untrained encoder"
+
+LEAST = Claim(
+    "least",
+    PAGE,
+    "Replacing the most memorizing layers costs more accuracy than replacing the least memorizing ones",
+    "paper A, sections 4.2 and C.7, Tables 21 to 23",
+    "three layers: 36.6 and 39.1 % are left of 69.1 %, against 50.0 and 59.1 %",
+    "accuracy lost, most less least memorizing",
+)
+RANDOM = Claim(
+    "random",
+    PAGE,
+    "Replacing the most memorizing layers costs more accuracy than replacing random ones",
+    "paper A, sections 4.2 and C.7, Tables 21 to 23",
+    "three layers: 36.6 and 39.1 % are left of 69.1 %, against 43.2 %",
+    "accuracy lost, most memorizing less the mean of all sets of that size",
+)
+LAST = Claim(
+    "last",
+    PAGE,
+    "The largest deltas name layers whose replacement costs more than that of the last ones",
+    "paper A, section C.12, Tables 30, 32 and 33",
+    "6, 6 8 and 4 6 8 cost more than 8, 7 8 and 6 7 8",
+    "accuracy lost, largest delta less last layers",
+)
+RANK = Claim(
+    "rank",
+    PAGE,
+    "The more a layer memorizes, the more accuracy its replacement costs",
+    "paper A, sections 4.2 and C.12, Table 30",
+    "seen in the tables, no correlation computed",
+    "Kendall's tau of a layer's memorization and the accuracy lost",
+)
+GAIN = Claim(
+    "gain",
+    PAGE,
+    "Replacing the most memorizing layers gains most accuracy on the donor's data set",
+    "paper A, sections 4.2 and C.7, Tables 21 to 23",
+    "three layers: 32.3 and 29.8 % from 17.8 %, against 23.1 and 24.7 % for the least memorizing ones",
+    "accuracy gained there, most less least memorizing",
+)
+FOREIGN = Claim(
+    "foreign",
+    PAGE,
+    "A layer of another data set costs more accuracy than one of an encoder of the same data set",
+    "not in paper A, which takes the loss for one of memorization without this control",
+    "no number",
+    "accuracy lost by the donor's layers less by g's, mean over layers",
+)
+BATCHNORM = Claim(
+    "batchnorm",
+    PAGE,
+    "BatchNorms of encoders of different data sets are similar, so that their statistics need no adjustment",
+    "paper A, section C.7, Table 25",
+    "cosine .779 to .881 by layer, .823 on average",
+    "cosine of BatchNorm weights and biases, mean over layers",
+)
+DROPS = Claim(
+    "drops",
+    PAGE,
+    "The LayerMem of a replaced layer always drops",
+    "paper A, section C.11, Tables 23b and 30",
+    "it drops at every layer, less at early ones",
+    "mirrored estimate before less after the layer was replaced in f and in g",
+)
+UNCHANGED = Claim(
+    "unchanged",
+    PAGE,
+    "The LayerMem of the other layers is not affected by a replacement",
+    "paper A, section C.11",
+    "not affected significantly",
+    "change of the mirrored estimate, mean over the layers behind the replaced one",
+)
+CLAIMS = (LEAST, RANDOM, LAST, RANK, GAIN, FOREIGN, BATCHNORM, DROPS, UNCHANGED)
+
+
+Of = Callable[[Run], float]
+
+
+def over(runs: Sequence[Run], of: Of, step: float = 0.0) -> Interval:
+    """Interval of a number over runs, each of which has encoders of its own."""
+    return interval([of(one) for one in runs], sum(one.tested for one in runs), step)
+
+
+def _judge(
+    claim: Claim,
+    of: Of,
+    runs: Sequence[Run],
+    nulls: Mapping[str, Of] | None = None,
+    sign: int = 1,
+    margin: float | None = None,
+    step: float = 0.0,
+) -> Verdict:
+    """Judge a number over runs against the same where there is nothing to find, within runs."""
+    found = [
+        Null(name, over(runs, null, step), over(runs, lambda r, n=null: of(r) - n(r), step))  # type: ignore[misc]
+        for name, null in (nulls or {}).items()
+    ]
+    return verdict(over(runs, of, step), sign, found, margin, claim=claim)
+
+
+def _contrast(size: int, by: Rule, role: str = "donor", gain: bool = False) -> Of:
+    """What the most memorizing layers cost, or gain, less the least memorizing ones."""
+
+    def of(one: Run) -> float:
+        what = one.gained if gain else one.lost
+        return what(one.chosen(size, by), role) - what(one.chosen(size, by, most=False), role)
+
+    return of
+
+
+def _against_least(claim: Claim, runs: Sequence[Run], gain: bool = False) -> Verdict:
+    parts = {}
+    for size in _few(runs):
+        for by in RULES:
+            roles = {SAME: "g", UNTRAINED: "untrained"} if size == 1 else {}  # controls were replaced singly
+            nulls = {name: _contrast(1, by, role, gain) for name, role in roles.items()}
+            parts[f"{size} by {by}"] = _judge(claim, _contrast(size, by, gain=gain), runs, nulls)
+    return every(claim, parts)
+
+
+def _few(runs: Sequence[Run]) -> list[int]:
+    """One layer and three, as in the papers' tables of choices."""
+    return [size for size in runs[0].sizes() if size in (1, 3)]
+
+
+def least(runs: Sequence[Run]) -> Verdict:
+    """Accuracy lost, most less least memorizing: one and three layers, by LayerMem and by its delta."""
+    return _against_least(LEAST, runs)
+
+
+def gain(runs: Sequence[Run]) -> Verdict:
+    """Accuracy gained on the donor's data set, likewise."""
+    return _against_least(GAIN, runs, gain=True)
+
+
+def mean_lost(size: int) -> Of:
+    """Accuracy lost by random layers: the mean of all sets of that size."""
+    return lambda one: float(np.mean([one.lost(steps) for steps in one.sets(size)]))
+
+
+def random(runs: Sequence[Run]) -> Verdict:
+    """Accuracy lost, most memorizing less all sets of as many layers."""
+    parts = {
+        f"{size} by {by}": _judge(
+            RANDOM,
+            lambda one, s=size, b=by: one.lost(one.chosen(s, b)) - mean_lost(s)(one),
+            runs,  # type: ignore[misc]
+        )
+        for size in _few(runs)
+        for by in RULES
+    }
+    return every(RANDOM, parts)
+
+
+def last(runs: Sequence[Run]) -> Verdict:
+    """Accuracy lost, largest deltas less last layers, for each number of layers."""
+    parts = {
+        f"{size}": _judge(
+            LAST,
+            lambda one, s=size: one.lost(one.chosen(s, "delta")) - one.lost(one.steps[-s:]),
+            runs,  # type: ignore[misc]
+        )
+        for size in runs[0].sizes()
+    }
+    return every(LAST, parts)
+
+
+def tau(score: Callable[[Run], Mapping[str, float]], role: str = "donor") -> Of:
+    """Kendall's tau of a number by layer and the accuracy that a layer's replacement costs."""
+
+    def of(one: Run) -> float:
+        scores = score(one)
+        cost = [one.lost((step,), role) for step in scores]
+        values = list(scores.values())
+        return kendall(values, cost)[0] if np.ptp(values) and np.ptp(cost) else 0.0
+
+    return of
+
+
+def depth(one: Run) -> dict[str, float]:
+    """step -> its place."""
+    return {step: float(place) for place, step in enumerate(one.steps)}
+
+
+def size(one: Run) -> dict[str, float]:
+    """step -> its number of parameters."""
+    return {step: float(count) for step, count in one.parameters.items()}
+
+
+def rank(runs: Sequence[Run]) -> Verdict:
+    """Tau of memorization and cost, against depth, size, and what layers of other encoders cost."""
+    count, parts = len(runs[0].steps), {}
+    for by in RULES:
+
+        def memory(one: Run, by: Rule = by) -> dict[str, float]:
+            return one.memory(by)
+
+        nulls = {
+            "depth instead of memorization": tau(depth),
+            "parameters instead of memorization": tau(size),
+            SAME: tau(memory, "g"),
+            UNTRAINED: tau(memory, "untrained"),
+        }
+        layers = count - (by == "delta")
+        parts[by] = _judge(RANK, tau(memory), runs, nulls, step=4 / (layers * (layers - 1)))
+    return every(RANK, parts)
+
+
+def foreign(runs: Sequence[Run]) -> Verdict:
+    """Accuracy lost by the donor's single layers less by g's."""
+    return _judge(FOREIGN, lambda one: single(one, "donor") - single(one, "g"), runs)
+
+
+def single(one: Run, role: str) -> float:
+    """Accuracy lost by one layer of an encoder, mean over layers."""
+    return float(np.mean([one.lost((step,), role) for step in one.steps]))
+
+
+def alike(role: str, which: int = 0) -> Of:
+    """Cosine of f's BatchNorms and another encoder's, mean over layers: 0 both, 1 weights, 2 biases, 3 by chance."""
+    return lambda one: float(np.mean([each[which] for each in one.similarity[role].values()]))
+
+
+def batchnorm(runs: Sequence[Run]) -> Verdict:
+    """Cosine of f's and the donor's BatchNorms, against permuted units."""
+    return _judge(BATCHNORM, alike("donor"), runs, {"units permuted": alike("donor", 3)})
+
+
+def drops(runs: Sequence[Run]) -> Verdict:
+    """Mirrored estimate of each layer before less after its own replacement."""
+
+    def of(step: str) -> Of:
+        return lambda one: one.at(one.rows[step]) - one.at(one.rows[step], step)
+
+    return every(DROPS, {step: _judge(DROPS, of(step), runs, margin=MARGIN) for step in runs[0].steps})
+
+
+def unchanged(runs: Sequence[Run]) -> Verdict:
+    """Mirrored estimate of the layers behind a replaced one within .005 of what it was (TOST)."""
+
+    def of(step: str) -> Of:
+        def change(one: Run) -> float:
+            behind = one.layers[one.layers.index(one.rows[step]) + 1 :]
+            return float(np.mean([one.at(layer, step) - one.at(layer) for layer in behind]))
+
+        return change
+
+    return every(UNCHANGED, {s: _judge(UNCHANGED, of(s), runs, sign=0, margin=MARGIN) for s in runs[0].steps})
+
+
+def page(runs: Sequence[Run]) -> list[Verdict]:
+    """All verdicts of the page, corrected among themselves (Holm)."""
+    tests = [least, random, last, rank, gain, foreign, drops, unchanged]
+    if runs[0].similarity["donor"]:
+        tests.insert(6, batchnorm)
+    return correct([test(runs) for test in tests])
+
+
+def takeaways(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:
+    """Three sentences, made from the page's numbers."""
+    found = {v.claim.key: v for v in verdicts if v.claim}
+    words = {key: v.verdict for key, v in found.items()}
+    costs = {step: over(runs, lambda one, s=step: one.lost((s,))) for step in runs[0].steps}  # type: ignore[misc]
+    dearest, cheapest = (pick(costs, key=lambda step: costs[step].mean) for pick in (max, min))
+    said = {role: points(over(runs, lambda one, r=role: single(one, r))) for role in ("donor", "g", "untrained")}  # type: ignore[misc]
+    return [
+        f"Layer {dearest} costs most accuracy when it is replaced, {points(costs[dearest])} percentage points, and "
+        f"layer {cheapest} least, {points(costs[cheapest])}: that the most memorizing layers cost more than the "
+        f"least memorizing gets «{words['least']}», more than random ones «{words['random']}».",
+        f"Kendall's tau of memorization and cost is {over(runs, tau(lambda one: one.memory()))}, that of mere depth "
+        f"and cost {over(runs, tau(depth))}: that memorization ranks layers by their cost gets «{words['rank']}».",
+        f"One layer of another data set costs {said['donor']} points on average, one of an encoder of the same data "
+        f"set {said['g']}, and one of an untrained encoder {said['untrained']}: that it is the data set and not the "
+        f"exchange gets «{words['foreign']}».",
+    ]
+
+
+def points(found: Interval) -> str:
+    """A share as percentage points, without bounds where one run gives none."""
+    mean, low, high = (f"{100 * x + 0.0:.1f}" for x in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}]" if np.isfinite(found.low) else mean
