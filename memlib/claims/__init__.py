@@ -10,6 +10,7 @@ page.
 from memlib.claims import (
     finetuning,
     frameworks,
+    injection,
     layermem,
     privacy,
     replaced,
@@ -61,6 +62,7 @@ __all__ = [
     "every",
     "finetuning",
     "frameworks",
+    "injection",
     "layermem",
     "pair",
     "privacy",

@@ -38,7 +38,7 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         Arrays: `accuracy` float32 [2, V, S], on test images, by start (f, untrained), set and seed; `parameters`
         int64 [V], of the encoder's that were trained; `mirrored` float32 [L], the mirrored estimate of each layer as
         half a log ratio of distances; `layermem` float32 [2, L], mean SSLMem' of S_C and of S_I.
-        Header: `sets`, the layers of each; `layers`; `chosen` {choice: its sets}; `classes`, how many.
+        Header: `sets`, the layers of each; `layers`; `chosen` {choice: its sets}; `tested`, how many images.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoders = {role: train.encoder(experiment.encoder(role)).to(device) for role in ("f", "g", "untrained")}
@@ -72,7 +72,7 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "sets": [list(one) for one in sets],
         "layers": layers,
         "chosen": {choice: [list(one) for one in some] for choice, some in chosen.items()},
-        "classes": len(known.classes),
+        "tested": len(asked.labels[:m]),
     }
     return arrays, header
 
