@@ -8,6 +8,7 @@ views, those of training too, go through it once.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -38,15 +39,23 @@ BATCH = 256  # views in a forward pass
 
 
 class Tail(nn.Module):
-    """A ResNet18 from the input of its last convolution to its output: float [N, 2, C, H, W] to [N, 512]."""
+    """A ResNet18 from the input of its last convolution to its output: float [N, 2, C, H, W] to [N, 512].
+
+    Args:
+        pixel: Whether H and W are 1, as they are for images of 32 pixels: then all but the kernel's centre meets the
+            padding alone, puts out nothing and gets no gradient, and is left out.
+    """
 
     inputs = ("layer4.0", "layer4.1.act1")  # the shortcut, and the convolution's input
     layer = "last"  # the convolution and its BatchNorm
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, pixel: bool) -> None:
         super().__init__()
         block = encoder.get_submodule("layer4.1")
-        self.last = nn.Sequential(block.get_submodule("conv2"), block.get_submodule("bn2"))
+        conv = copy.deepcopy(block.get_submodule("conv2"))
+        if pixel:
+            conv.weight, conv.padding = nn.Parameter(conv.weight[:, :, 1:2, 1:2].clone()), (0, 0)  # type: ignore[index]
+        self.last = nn.Sequential(conv, block.get_submodule("bn2"))
         self.act2, self.pool = block.get_submodule("act2"), encoder.get_submodule("global_pool")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,8 +88,8 @@ def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
     chosen = splits.choose(len(test), points, spec.split_seed)
     images, generator = test.images[chosen], torch.Generator().manual_seed(spec.seed)
 
-    tail = Tail(encoder).eval()
     *select, score = (frozen(encoder, images, augment, views, seed) for seed in range(3))
+    tail = Tail(encoder, pixel=score.shape[-2:] == (1, 1)).eval()
     before = [features(tail, x).mean(1) for x in (*select, score)]
     units, silent = choose_units(before, generator)
     point = int((before[0] + before[1])[:, units["highest"]].argmax())

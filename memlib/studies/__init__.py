@@ -41,9 +41,11 @@ NOTEBOOKS = {  # the designs and experiments that each notebook reads
         "vit_dino",
     ),
     "04_2_replacement": ("replacement",),
+    "04_2_finetuning": ("finetuning",),
     "05_1_unitmem": ("halves", "papers"),
     "05_1_ssl_vs_sl": ("ssl", "sl", "sl_converged"),
     "05_1_privacy": ("vit_mae", "dp20", "dp8"),
+    "05_2_injection": ("injection",),
 }
 
 

@@ -1,0 +1,300 @@
+"""Claims of page 05_2_injection: does UnitMem show that a point was inserted into a unit (paper A, section 5.2)?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memlib.claims.pairs import interval
+from memlib.claims.rules import MARGIN, Claim, Null, Verdict, correct, every, verdict
+from memlib.stats import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+PAGE = "05_2_injection"
+UNITS = ("highest", "silent")
+WAYS = ("unit alone", "whole layer")
+TABLES = {"one": "table 13", "points": "table 14a", "copies": "table 14b"}
+OVER = "encoders"
+
+RISES = Claim(
+    "rises",
+    PAGE,
+    "UnitMem of the unit with the highest UnitMem rises as a test point is inserted into it",
+    "paper A, section 5.2 and table 13",
+    ".754 to .826 in 1,000 epochs; one encoder, without controls",
+    "UnitMem after the last epoch less before",
+    OVER,
+)
+SILENT = Claim(
+    "silent",
+    PAGE,
+    "UnitMem of a silent unit rises from 0 as the point is inserted into it",
+    "paper A, section 5.2 and table 13",
+    "0 to .0109 in 1,000 epochs",
+    "UnitMem after the last epoch less before",
+    OVER,
+)
+REMAINS = Claim(
+    "remains",
+    PAGE,
+    "The inserted point remains, or becomes, the strongest of the unit",
+    "paper A, appendix B: details on fine-tuning with one test data point",
+    "so in both units, without a number",
+    "share of the later epochs at which it is, less chance",
+    OVER,
+)
+OTHERS = Claim(
+    "others",
+    PAGE,
+    "The units that are not meant change less",
+    "not in paper A, which reports two units while the whole layer is trained",
+    "no number",
+    "rise of the highest unit less mean |change| of the other units",
+    OVER,
+)
+SPECIFIC = Claim(
+    "specific",
+    PAGE,
+    "It takes the unit's own strongest point: another test point raises UnitMem less",
+    "not in paper A: a control",
+    "no number",
+    "rise by the unit's strongest point less rise by a random one",
+    OVER,
+)
+SAME = Claim(
+    "same",
+    PAGE,
+    "With many points inserted, the same point remains the most memorized one, in the silent unit too",
+    "paper A, appendix C.1 and table 14a",
+    "of 300 points, without a number",
+    "share of the later epochs at which it is, less chance",
+    OVER,
+)
+COPIES = Claim(
+    "copies",
+    PAGE,
+    "One point many times raises UnitMem more than as many different points",
+    "paper A, appendix C.1 and tables 14a and 14b",
+    ".862 against .828, and .081 against .051 in the silent unit",
+    "rise by copies of one point less rise by different points",
+    OVER,
+)
+CLAIMS = (RISES, SILENT, REMAINS, OTHERS, SPECIFIC, SAME, COPIES)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One encoder into which points were inserted: E epochs, U units, by (inserted, tuned).
+
+    Attributes:
+        unitmem: [E, U].
+        strongest: {unit: [E]}, the index of the unit's strongest point; -1 where the unit is silent.
+        align: [E, 2], distance between views at the output: of the inserted point, and the mean of the others.
+        units: Index of the highest, the silent and a random unit.
+        quiet: Whether the silent unit was silent, and not only that of the lowest UnitMem.
+    """
+
+    epochs: tuple[int, ...]
+    points: int
+    point: int
+    units: Mapping[str, int]
+    quiet: bool
+    unitmem: Mapping[tuple[str, str], Array]
+    strongest: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
+    align: Mapping[tuple[str, str], Array]
+
+    def curve(self, inserted: str, way: str, unit: str) -> Array:
+        """UnitMem of a unit at each of the epochs, [E]; its own tuning, or that of the whole layer."""
+        return self.unitmem[inserted, _tuned(way, unit)][:, self.units[unit]]
+
+    def rise(self, inserted: str, way: str, unit: str) -> float:
+        """UnitMem after the last epoch less before the first."""
+        curve = self.curve(inserted, way, unit)
+        return float(curve[-1] - curve[0])
+
+    def others(self, inserted: str, way: str, unit: str) -> Array:
+        """UnitMem of the units that are neither the highest nor the silent one, [E, U - 2]."""
+        table = self.unitmem[inserted, _tuned(way, unit)]
+        return np.delete(table, [self.units[name] for name in UNITS], axis=1)
+
+    def change(self, inserted: str, way: str, unit: str) -> float:
+        """Mean |change| of the UnitMem of these others."""
+        others = self.others(inserted, way, unit)
+        return float(np.abs(others[-1] - others[0]).mean())
+
+    def share(self, inserted: str, way: str, unit: str) -> float:
+        """Share of the epochs after the start at which the point is the unit's strongest, less chance."""
+        strongest = self.strongest[inserted, _tuned(way, unit)][unit]
+        return float((strongest[1:] == self.point).mean()) - 1 / self.points
+
+
+def _tuned(way: str, unit: str) -> str:
+    return unit if way == WAYS[0] else "layer"
+
+
+def run(outcome: Any) -> Run:
+    """The run of an outcome (`tables.Outcome`) of the experiment."""
+    header, arrays = outcome.header, outcome.arrays
+    arms = [(inserted, tuned) for inserted in header["inserted"] for tuned in header["tuned"]]
+
+    def of(name: str) -> dict[tuple[str, str], Array]:
+        return {arm: np.asarray(arrays[f"{arm[0]}-{arm[1]}.{name}"], dtype=np.float64) for arm in arms}
+
+    names, unitmem, strongest = ("highest", "silent", "random"), of("unitmem"), of("strongest")
+    return Run(
+        tuple(header["epochs"]),
+        len(arrays["points"]),
+        header["point"],
+        header["units"],
+        header["silent"],
+        unitmem,
+        {
+            arm: {
+                # a unit that is never active has a UnitMem of 0 and no strongest point
+                name: np.where(unitmem[arm][:, header["units"][name]] > 0, found[:, i], -1).astype(np.int64)
+                for i, name in enumerate(names)
+            }
+            for arm, found in strongest.items()
+        },
+        of("align"),
+    )
+
+
+def over(runs: Sequence[Run], of: Callable[[Run], float]) -> Interval:
+    """Interval of a number over encoders."""
+    return interval([of(one) for one in runs], sum(one.points for one in runs))
+
+
+def _rise(claim: Claim, runs: Sequence[Run], way: str, unit: str) -> Verdict:
+    """The rise by one point, against what the optimizer does without a point."""
+    beyond = over(runs, lambda r: r.rise("one", way, unit) - r.rise("none", way, unit))
+    null = Null("weight decay alone", over(runs, lambda r: r.rise("none", way, unit)), beyond)
+    return verdict(over(runs, lambda r: r.rise("one", way, unit)), 1, [null], MARGIN, claim=claim)
+
+
+def rises(runs: Sequence[Run]) -> Verdict:
+    """The highest unit, tuned alone and with its layer."""
+    return every(RISES, {way: _rise(RISES, runs, way, "highest") for way in WAYS})
+
+
+def silent(runs: Sequence[Run]) -> Verdict:
+    """The silent unit, tuned alone and with its layer."""
+    return every(SILENT, {way: _rise(SILENT, runs, way, "silent") for way in WAYS})
+
+
+def _strongest(claim: Claim, inserted: str, runs: Sequence[Run]) -> Verdict:
+    """Whether the point is the strongest; the silent unit against the same without a point.
+
+    The highest unit has no such null: the point is its strongest before anything is inserted.
+    """
+    parts = {}
+    for unit in UNITS:
+        for way in WAYS:
+            nulls = []
+            if unit == "silent":
+
+                def beyond(r: Run, way: str = way, unit: str = unit) -> float:
+                    return r.share(inserted, way, unit) - r.share("none", way, unit)
+
+                alone = over(runs, lambda r, way=way, unit=unit: r.share("none", way, unit))  # type: ignore[misc]
+                nulls.append(Null("weight decay alone", alone, over(runs, beyond)))
+            share = over(runs, lambda r, way=way, unit=unit: r.share(inserted, way, unit))  # type: ignore[misc]
+            parts[f"{unit} unit, {way}"] = verdict(share, 1, nulls, claim=claim)
+    return every(claim, parts)
+
+
+def remains(runs: Sequence[Run]) -> Verdict:
+    """The point is the strongest of both units after the start."""
+    return _strongest(REMAINS, "one", runs)
+
+
+def same(runs: Sequence[Run]) -> Verdict:
+    """The point is the strongest of both units after many were inserted."""
+    return _strongest(SAME, "points", runs)
+
+
+def others(runs: Sequence[Run]) -> Verdict:
+    """What the highest unit rises by beyond the mean change of those that nothing was to be inserted into."""
+
+    def more(way: str) -> Interval:
+        return over(runs, lambda r: r.rise("one", way, "highest") - r.change("one", way, "highest"))
+
+    return every(OTHERS, {way: verdict(more(way), 1, (), MARGIN, claim=OTHERS) for way in WAYS})
+
+
+def _between(claim: Claim, runs: Sequence[Run], more: str, less: str, units: Sequence[str]) -> Verdict:
+    """What UnitMem rises by with one insertion beyond another."""
+
+    def gap(unit: str, way: str) -> Interval:
+        return over(runs, lambda r: r.rise(more, way, unit) - r.rise(less, way, unit))
+
+    parts = {f"{u} unit, {w}": verdict(gap(u, w), 1, (), MARGIN, claim=claim) for u in units for w in WAYS}
+    return every(claim, parts)
+
+
+def specific(runs: Sequence[Run]) -> Verdict:
+    """The unit's strongest point against one at random."""
+    return _between(SPECIFIC, runs, "one", "other", UNITS[:1])
+
+
+def copies(runs: Sequence[Run]) -> Verdict:
+    """Copies of one point against different points."""
+    return _between(COPIES, runs, "copies", "points", UNITS)
+
+
+def page(runs: Sequence[Run]) -> list[Verdict]:
+    """All verdicts of the page, corrected among themselves (Holm).
+
+    Raises:
+        ValueError: Without runs.
+    """
+    if not runs:
+        raise ValueError("no run of the experiment was given")
+    return correct([test(runs) for test in (rises, silent, remains, others, specific, same, copies)])
+
+
+def control_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row an insertion and way of tuning: rise of both units, the others' change, distances at the output."""
+    import pandas as pd
+
+    rows = []
+    for inserted in ("one", "other", "none", "points", "copies"):
+        for way in WAYS:
+            at = {unit: (inserted, way, unit) for unit in UNITS}
+            arm = (inserted, _tuned(way, "highest"))
+            row: dict[str, Any] = {"inserted": inserted, "way": way}
+            row |= {unit: over(runs, lambda r, a=a: r.rise(*a)) for unit, a in at.items()}  # type: ignore[misc]
+            row["others"] = over(runs, lambda r, a=at["highest"]: r.change(*a))  # type: ignore[misc]
+            for i, name in enumerate(("view distance", "of others")):
+                row[name] = over(runs, lambda r, a=arm, i=i: float(r.align[a][-1, i] - r.align[a][0, i]))  # type: ignore[misc]
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def takeaways(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:
+    """Three sentences, made from the page's numbers."""
+    found = {v.claim.key: v for v in verdicts if v.claim}
+    alone, layer = (over(runs, lambda r, way=way: r.rise("one", way, "highest")) for way in WAYS)  # type: ignore[misc]
+    quiet = over(runs, lambda r: r.rise("one", WAYS[0], "silent"))
+    decay = over(runs, lambda r: r.rise("none", WAYS[0], "silent"))
+    change = over(runs, lambda r: r.change("one", WAYS[1], "highest"))
+    other = over(runs, lambda r: r.rise("other", WAYS[0], "highest"))
+    return [
+        f"In {runs[0].epochs[-1]:,} epochs on its strongest point UnitMem of the highest unit changes by {alone} "
+        f"where it is tuned alone and by {layer} where its layer is: that it rises gets «{found['rises'].verdict}», "
+        f"that a silent unit's does «{found['silent'].verdict}» ({quiet}; weight decay alone {decay}).",
+        f"Where the whole layer is tuned, as in the paper, the units that nothing was to be inserted into change by "
+        f"{change} on average; a single unit leaves them at exactly the same score. That they change less than the "
+        f"unit that is meant gets «{found['others'].verdict}».",
+        f"A test point drawn at random changes UnitMem of the highest unit by {other}: that it takes the unit's own "
+        f"point gets «{found['specific'].verdict}», and that copies of one point do more than different points "
+        f"«{found['copies'].verdict}».",
+    ]

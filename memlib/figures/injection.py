@@ -1,0 +1,130 @@
+"""Page 05_2_injection: UnitMem over the epochs in which a point is inserted into a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from memlib.claims import injection
+from memlib.claims.injection import UNITS, WAYS, Run
+from memlib.figures.html import Html, table
+from memlib.figures.style import COLOURS, WIDTH, shown_once
+from memlib.paper import TABLES_13_14
+from memlib.stats import Interval
+
+INSERTED = {
+    "one": "its strongest point",
+    "other": "another point",
+    "none": "no point: weight decay alone",
+    "points": "many points (table 14a)",
+    "copies": "copies of one point (table 14b)",
+}
+
+
+def injection_curves(runs: Sequence[Run], inserted: str = "one") -> Any:
+    """UnitMem of the highest and the silent unit over the epochs, beside the paper's, and the band of all others.
+
+    Args:
+        inserted: `one` (table 13), `points` (14a) or `copies` (14b).
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(len(WAYS), 1, figsize=(WIDTH, 6.2), sharex=True, sharey=True, layout="constrained")
+    epochs = np.array(runs[0].epochs)
+    for ax, way in zip(axes, WAYS, strict=True):
+        others = np.concatenate([r.others(inserted, way, "highest") for r in runs], axis=1)
+        low, middle, high = np.quantile(others, [0.05, 0.5, 0.95], axis=1)
+        ax.fill_between(epochs, low, high, color=COLOURS["untrained"], alpha=0.2, linewidth=0, label="other units")
+        ax.plot(epochs, middle, color=COLOURS["untrained"], linewidth=1)
+        for unit, colour, marker in (("highest", "S_C", "o"), ("silent", "S_I", "s")):
+            found = [
+                injection.over(runs, lambda r, i=i, u=unit: float(r.curve(inserted, way, u)[i]))  # type: ignore[misc] # noqa: B023
+                for i in range(len(epochs))
+            ]
+            mean, below, above = np.array([(i.mean, i.low, i.high) for i in found]).T
+            error = np.nan_to_num(np.stack([mean - below, above - mean]), posinf=0, neginf=0)
+            line = {"color": COLOURS[colour], "marker": marker, "markersize": 4.5, "capsize": 2}
+            ax.errorbar(epochs, mean, yerr=error, label=f"{unit} unit", **line)
+            paper = TABLES_13_14[inserted][unit]
+            ax.plot(list(paper), list(paper.values()), color=COLOURS[colour], linestyle="--", linewidth=1.2)
+        ax.plot([], [], color=COLOURS["paper"], linestyle="--", linewidth=1.2, label="the paper's")
+        ax.set(title=way, ylabel="UnitMem", ylim=(-0.05, 1.05))
+    ax.set_xscale("symlog", linthresh=10, linscale=0.5)
+    ax.set_xticks(epochs, [f"{epoch:,}" for epoch in epochs])
+    ax.minorticks_off()
+    ax.set(xlabel="epochs of fine-tuning")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return shown_once(figure)
+
+
+def injection_table(runs: Sequence[Run]) -> Html:
+    """Tables 13, 14a and 14b: UnitMem by epoch, the paper's and ours by what was tuned."""
+    import pandas as pd
+
+    rows = []
+    for inserted, name in injection.TABLES.items():
+        for unit in UNITS:
+            printed = TABLES_13_14[inserted][unit]
+            head = {"": name, "unit": unit}
+            rows.append(head | {"tuned": "the paper's"} | {_epoch(e): _score(printed.get(e)) for e in runs[0].epochs})
+            for way in WAYS:
+                curve = np.mean([r.curve(inserted, way, unit) for r in runs], axis=0)
+                rows.append(
+                    head | {"tuned": way} | {_epoch(e): _score(v) for e, v in zip(runs[0].epochs, curve, strict=True)}
+                )
+    return table(pd.DataFrame(rows))
+
+
+def injection_controls(runs: Sequence[Run]) -> Html:
+    """What each insertion changes from the first to the last epoch: both units, all others, and the output."""
+    import pandas as pd
+
+    rows = [
+        {
+            "inserted": INSERTED[row["inserted"]],
+            "tuned": row["way"],
+            "highest unit": _text(row["highest"]),
+            "silent unit": _text(row["silent"]),
+            "other units, mean |change|": _text(row["others"]),
+            "distance of the point's views": _text(row["view distance"]),
+            "of other points' views": _text(row["of others"]),
+        }
+        for row in injection.control_table(runs).to_dict("records")
+    ]
+    return table(pd.DataFrame(rows))
+
+
+def injection_units(runs: Sequence[Run]) -> Html:
+    """Which units and points were taken, an encoder a row."""
+    import pandas as pd
+
+    rows = []
+    for i, one in enumerate(runs):
+        start = {unit: one.curve("one", WAYS[0], unit)[0] for unit in UNITS}
+        held = one.strongest["one", "highest"]["highest"][0] == one.point
+        rows.append(
+            {
+                "encoder": i,
+                "highest unit": one.units["highest"],
+                "its UnitMem": _score(start["highest"]),
+                "its strongest point on these views, too": "yes" if held else "no",
+                "silent unit": one.units["silent"],
+                "UnitMem of it": _score(start["silent"]),
+                "silent on every view": "yes" if one.quiet else "no",
+            }
+        )
+    return table(pd.DataFrame(rows))
+
+
+def _epoch(epoch: int) -> str:
+    return f"epoch {epoch:,}"
+
+
+def _score(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}" if 0 < value < 0.02 else f"{value:.3f}"
+
+
+def _text(found: Interval) -> str:
+    return str(found).replace("-", "−")
