@@ -1,0 +1,117 @@
+"""The replacement experiment: its numbers are those of the parts that it is made from."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+
+from memlib import build_encoder, claims, data, measure, probe, train
+from memlib.experiments import replacement
+from memlib.specs import EncoderSpec
+from memlib.studies import Experiment
+from memlib.surgery import replace
+
+SPEC = EncoderSpec(dataset="digits", subset=24, points="half:0/2", epochs=0, batch=12)
+ROLES = {
+    "f": SPEC,
+    "g": dataclasses.replace(SPEC, points="half:1/2", seed=1),
+    "donor": dataclasses.replace(SPEC, seed=2),
+    "untrained": dataclasses.replace(SPEC, seed=3),
+}
+CHOICES = (("sizes", (1,)), ("tested", 40), ("views", 2))
+
+
+def planned(**roles):
+    return Experiment("replacement-0", "replacement", tuple((ROLES | roles).items()), ("digits",), 80, CHOICES)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return replacement.run(planned())
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    return {role: train.encoder(spec) for role, spec in ROLES.items()}
+
+
+def test_every_variant_has_an_accuracy_a_data_set_and_seed(made):
+    arrays, header = made
+    assert header["variants"][0] == ["f", []]
+    assert [role for role, _ in header["variants"]] == ["f"] + ["donor"] * 9 + ["g"] * 9 + ["untrained"] * 9
+    assert arrays["accuracy"].shape == (28, 1, replacement.SEEDS)
+    assert header["tested"] == 40
+    assert header["steps"] == header["normed"] == [*"12345678"]
+    assert header["layers"] == [*"1234", "Res2", *"5678", "Res6", "output"]
+    assert arrays["parameters"].tolist()[:2] == [896 + 64, 18496 + 128]
+    assert all(torch.isfinite(array).all() for array in arrays.values())
+
+
+@pytest.mark.parametrize("variant", [("f", []), ("donor", ["6"]), ("g", [*"12345678"])])
+def test_accuracies_are_those_of_probes_of_replaced_encoders(made, encoders, variant):
+    arrays, header = made
+    one = replace(encoders["f"], encoders[variant[0]], variant[1])
+    expected = probe.probe(one, "digits", 32, 80, 40, seeds=replacement.SEEDS)
+    found = arrays["accuracy"][header["variants"].index(list(variant)), 0]
+    torch.testing.assert_close(found, torch.tensor(expected.each), atol=1 / 40 + 1e-6, rtol=0)  # rounding: a point
+
+
+def test_memorization_is_the_mirrored_estimate_before_and_after(made, encoders):
+    arrays, header = made
+    images = data.load("digits", size=32).images
+    f_points, g_points = (train.training_points(ROLES[role], len(images)) for role in ("f", "g"))
+    points, sets = torch.cat([f_points, g_points]), torch.cat([torch.ones(12), torch.full((12,), 2)]).long()
+    for step, row in ((None, 0), ("6", 6)):
+        pair = [replace(encoders[role], encoders["donor"], [step] if step else []) for role in ("f", "g")]
+        sweeps = measure.sweep(pair, images[points], train.views_of(SPEC), header["layers"], views=2)
+        align = [{n: torch.stack([d, d]).numpy() for n, d in sweep.align.items()} for sweep in sweeps]
+        measured = claims.Pair(*align, sets.numpy())
+        expected = [claims.pairs.mirror(measured, layer) for layer in header["layers"]]
+        torch.testing.assert_close(arrays["mirrored"][row], torch.tensor(expected), atol=1e-5, rtol=1e-4)
+
+
+def test_layers_in_front_of_a_replaced_one_stay_and_a_shared_first_layer_tells_nothing(made):
+    arrays, header = made
+    mirrored, layers = arrays["mirrored"], header["layers"]
+    assert mirrored[1, 0] == 0  # the same layer on the same views
+    assert arrays["layermem"][1, :, 0].tolist() == [0, 0]
+    for i, step in enumerate(header["steps"]):
+        at = layers.index(header["rows"][step])
+        torch.testing.assert_close(mirrored[1 + i, :at], mirrored[0, :at], atol=1e-6, rtol=0)
+        assert (mirrored[1 + i, at:] != mirrored[0, at:]).all()
+
+
+def test_similarity_is_the_cosine_and_chance_that_of_permuted_units(made):
+    torch.manual_seed(0)
+    a, b = torch.nn.BatchNorm2d(50), torch.nn.BatchNorm2d(50)
+    for norm in (a, b):
+        norm.weight.data += torch.rand(50)
+        norm.bias.data -= torch.rand(50)
+    both = [torch.cat([norm.weight, norm.bias]).detach() for norm in (a, b)]
+    found = replacement._similarity([a], [b])
+    assert found[0] == pytest.approx(float(cosine_similarity(*both, dim=0)), abs=1e-6)
+    assert found[2] == pytest.approx(float(cosine_similarity(a.bias, b.bias, dim=0)), abs=1e-6)
+    orders = [torch.randperm(50) for _ in range(400)]
+    drawn = [float(cosine_similarity(torch.cat([a.weight[o], a.bias[o]]), both[1], dim=0)) for o in orders]
+    assert found[3] == pytest.approx(sum(drawn) / len(drawn), abs=0.005)
+    assert made[0]["similarity"][2, 0, 2] == 0  # biases of untrained encoders
+
+
+def test_a_run_makes_the_claims(made):
+    arrays, header = made
+    spec = {"dataset": "digits"}
+    outcome = type("Outcome", (), {"header": header | {"probe": ["digits"], "encoders": {"f": spec, "donor": spec}}})
+    outcome.arrays = {name: array.numpy() for name, array in arrays.items()}
+    one = claims.replaced.run(outcome)
+    assert one.sizes() == [1]
+    assert {v.verdict for v in claims.replacement.page([one])} == {"not tested here"}
+
+
+def test_blocks_end_at_their_last_layer():
+    encoder = build_encoder("resnet50")
+    ends = {step.name: replacement._end(encoder, step) for step in encoder.steps() if step.parts}
+    assert (ends["conv1"], ends["C2_B1"], ends["C5_B3"]) == ("conv1", "conv2-3", "conv5-9")
+    encoder = build_encoder("vit_tiny", depth=2)
+    blocks = [step for step in encoder.steps() if step.name.startswith("block")]
+    assert [replacement._end(encoder, step) for step in blocks] == ["FCRes1", "FCRes2"]
