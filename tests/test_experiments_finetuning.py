@@ -1,0 +1,71 @@
+"""The experiment of fine-tuning chosen layers: which sets, in which encoders, and by which choices."""
+
+import pytest
+import torch
+
+from memlib import studies
+from memlib.encoders import build_encoder, previous
+from memlib.experiments import finetuning
+from memlib.specs import EncoderSpec
+
+LAYERS = tuple("12345678")
+
+
+def test_choices_are_made_by_level_by_delta_by_place_and_by_the_least():
+    level = dict(zip(LAYERS, (0.0, 0.01, 0.02, 0.03, 0.04, 0.09, 0.1, 0.11), strict=True)) | {"Res2": -0.2, "Res6": 1}
+    encoder = build_encoder("resnet9")
+    found = finetuning.choices(level, LAYERS, previous(encoder.layers, level))
+    assert found["layermem"] == found["last"] == [("8",), ("7", "8"), ("6", "7", "8")]
+    assert found["delta"][:2] == [("5",), ("5", "6")]  # 5 follows Res2; the sum itself is nothing to tune
+    assert found["least"] == [("1",), ("1", "2"), ("1", "2", "3")]
+
+
+def test_every_set_of_the_paper_is_tuned_once_beside_those_of_equal_numbers_of_parameters():
+    size = (960, 18624, 37056, 37056, 74112, 295680, 590592, 590592)
+    chosen = {"layermem": [("8",), ("7", "8")], "delta": [("2",), ("2", "5")]}
+    sets = finetuning.wanted(LAYERS, size, chosen)
+    assert len(sets) == len(set(sets))
+    assert {*finetuning.TABLE_5, ("2", "5"), LAYERS, LAYERS[:6], ("6", "7"), *((n,) for n in LAYERS)} <= set(sets)
+    assert sets[0] == ()
+    assert [len(one) for one in sets] == sorted(len(one) for one in sets)
+
+
+def test_a_run_tunes_the_trained_and_the_untrained_encoder_with_the_same_seeds(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMLIB_HOME", str(tmp_path))
+    spec = {"dataset": "digits", "subset": 20, "epochs": 0, "batch": 5}
+    f, g, other = (
+        EncoderSpec(**spec, points=points, seed=seed)
+        for points, seed in (("half:0/2", 1), ("half:1/2", 2), ("half:0/2", 3))
+    )
+    choices = {"tested": 30, "epochs": 1, "batch": 5, "lr": 0.01, "precision": "float32", "seeds": 2, "views": 2}
+    roles = (("f", f), ("g", g), ("untrained", other))
+    planned = studies.Experiment("finetuning-0", "finetuning", roles, ("digits",), 40, tuple(choices.items()))
+    calls = []
+
+    class Tuned:
+        def accuracy(self, images, labels):
+            assert len(images) == len(labels) == 30
+            return len(calls) / 1000
+
+    def tune(encoder, layers, images, labels, *, seed, **values):
+        assert len(images) == len(labels) == 40
+        assert values == {key: choices[key] for key in ("epochs", "batch", "lr", "precision")}
+        calls.append((float(encoder.conv1.conv.bias.detach().sum()), layers, seed))
+        return Tuned()
+
+    monkeypatch.setattr(finetuning, "tune", tune)
+    arrays, header = finetuning.run(planned)
+    half = len(calls) // 2
+    assert [call[1:] for call in calls[:half]] == [call[1:] for call in calls[half:]]
+    assert len({call[0] for call in calls}) == 2
+    sets = [tuple(one) for one in header["sets"]]
+    assert arrays["accuracy"].shape == (2, len(sets), 2)
+    assert arrays["accuracy"][1, -1, 1] == pytest.approx(len(calls) / 1000)
+    assert [call[1] for call in calls[:half:2]] == sets
+    assert arrays["parameters"][sets.index(("8",))] == 590080 + 512
+    assert header["layers"] == list(LAYERS)
+    assert arrays["layermem"].shape == (2, 8)
+    # at the same points f and g are each other's mirror: level and order follow from the distances alone
+    assert torch.isfinite(arrays["mirrored"]).all()
+    assert header["chosen"]["last"] == [["8"], ["7", "8"], ["6", "7", "8"]]
+    assert header["tested"] == 30
