@@ -155,9 +155,10 @@ def tuning(outcome: Any) -> Tuning:
     """A run of the experiment (`tables.Outcome`)."""
     arrays, header = outcome.arrays, outcome.header
     sets = [tuple(one) for one in header["sets"]]
-    sides = arrays["accuracy"].astype(np.float64).mean(2)  # [2, V]
+    trained, untrained = arrays["accuracy"].astype(np.float64).mean(2)  # [V] each
     return Tuning(
-        *(dict(zip(sets, side.tolist(), strict=True)) for side in sides),
+        dict(zip(sets, trained.tolist(), strict=True)),
+        dict(zip(sets, untrained.tolist(), strict=True)),
         dict(zip(sets, arrays["parameters"].tolist(), strict=True)),
         dict(zip(header["layers"], arrays["mirrored"].tolist(), strict=True)),
         {choice: [tuple(one) for one in some] for choice, some in header["chosen"].items()},

@@ -130,7 +130,7 @@ def tune(
     cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
     with torch.no_grad(), cast:
         sides = [_ahead(frozen, prepare, side, device) for side in (pixels, pixels.flip(3))]
-        norm = _norm(torch.cat(list(_outputs(tuned, sides[0], len(pixels), device)))).to(device)
+        norm = _Norm(torch.cat(list(_outputs(tuned, sides[0], len(pixels), device)))).to(device)
     for module in chosen.values():
         module.train().requires_grad_(True)
     trained = [p for p in made.parameters() if p.requires_grad]
@@ -243,11 +243,15 @@ def _checked(output: Any, n: int) -> Tensor:
     return output
 
 
-def _norm(output: Tensor) -> nn.BatchNorm1d:
-    """What brings the outputs [N, D] to the standard scale, batch by batch, without parameters: as MAE's probe."""
-    norm = nn.BatchNorm1d(output.shape[1], affine=False)
-    norm.running_mean, norm.running_var = output.mean(0), output.var(0)
-    return norm
+class _Norm(nn.BatchNorm1d):
+    """What brings outputs [N, D] to the standard scale, batch by batch, without parameters: as MAE's probe."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__(output.shape[1], affine=False)
+        self.running_mean, self.running_var = output.mean(0), output.var(0)
 
 
 def _optimizer(trained: Sequence[Tensor], lr: float) -> torch.optim.Optimizer:
