@@ -115,6 +115,10 @@ class Run:
         """UnitMem of a unit at each of the epochs, [E]; its own tuning, or that of the whole layer."""
         return self.unitmem[inserted, _tuned(way, unit)][:, self.units[unit]]
 
+    def at(self, epoch: int, inserted: str, way: str, unit: str) -> float:
+        """UnitMem of a unit at one of the epochs, by its place among them."""
+        return float(self.curve(inserted, way, unit)[epoch])
+
     def rise(self, inserted: str, way: str, unit: str) -> float:
         """UnitMem after the last epoch less before the first."""
         curve = self.curve(inserted, way, unit)
@@ -129,6 +133,15 @@ class Run:
         """Mean |change| of the UnitMem of these others."""
         others = self.others(inserted, way, unit)
         return float(np.abs(others[-1] - others[0]).mean())
+
+    def beyond_others(self, inserted: str, way: str, unit: str) -> float:
+        """What a unit rises by more than these others change."""
+        return self.rise(inserted, way, unit) - self.change(inserted, way, unit)
+
+    def moved(self, inserted: str, way: str, which: int) -> float:
+        """Change of the distance between views at the output: 0 of the inserted point, 1 of the others."""
+        found = self.align[inserted, _tuned(way, "highest")][:, which]
+        return float(found[-1] - found[0])
 
     def share(self, inserted: str, way: str, unit: str) -> float:
         """Share of the epochs after the start at which the point is the unit's strongest, less chance."""
@@ -168,45 +181,51 @@ def run(outcome: Any) -> Run:
     )
 
 
-def over(runs: Sequence[Run], of: Callable[[Run], float]) -> Interval:
-    """Interval of a number over encoders."""
-    return interval([of(one) for one in runs], sum(one.points for one in runs))
+def over(runs: Sequence[Run], of: Callable[..., float], *at: Any) -> Interval:
+    """Interval over encoders of a number of each run: `over(runs, Run.rise, "one", "unit alone", "highest")`."""
+    return interval([of(one, *at) for one in runs], sum(one.points for one in runs))
 
 
-def _rise(claim: Claim, runs: Sequence[Run], way: str, unit: str) -> Verdict:
+def between(runs: Sequence[Run], of: Callable[..., float], more: str, less: str, *at: Any) -> Interval:
+    """What a number is with one insertion beyond what it is with another, within encoders."""
+    return interval([of(one, more, *at) - of(one, less, *at) for one in runs], sum(one.points for one in runs))
+
+
+def _alone(runs: Sequence[Run], of: Callable[..., float], inserted: str, way: str, unit: str) -> Null:
+    """The same number with no point inserted."""
+    found = over(runs, of, "none", way, unit)
+    return Null("weight decay alone", found, between(runs, of, inserted, "none", way, unit))
+
+
+def _rise(claim: Claim, runs: Sequence[Run], unit: str) -> Verdict:
     """The rise by one point, against what the optimizer does without a point."""
-    beyond = over(runs, lambda r: r.rise("one", way, unit) - r.rise("none", way, unit))
-    null = Null("weight decay alone", over(runs, lambda r: r.rise("none", way, unit)), beyond)
-    return verdict(over(runs, lambda r: r.rise("one", way, unit)), 1, [null], MARGIN, claim=claim)
+    parts = {}
+    for way in WAYS:
+        rise = over(runs, Run.rise, "one", way, unit)
+        parts[way] = verdict(rise, 1, [_alone(runs, Run.rise, "one", way, unit)], MARGIN, claim=claim)
+    return every(claim, parts)
 
 
 def rises(runs: Sequence[Run]) -> Verdict:
     """The highest unit, tuned alone and with its layer."""
-    return every(RISES, {way: _rise(RISES, runs, way, "highest") for way in WAYS})
+    return _rise(RISES, runs, "highest")
 
 
 def silent(runs: Sequence[Run]) -> Verdict:
     """The silent unit, tuned alone and with its layer."""
-    return every(SILENT, {way: _rise(SILENT, runs, way, "silent") for way in WAYS})
+    return _rise(SILENT, runs, "silent")
 
 
 def _strongest(claim: Claim, inserted: str, runs: Sequence[Run]) -> Verdict:
-    """Whether the point is the strongest; the silent unit against the same without a point.
+    """Whether the point is the strongest of each unit; the silent unit's against no point.
 
     The highest unit has no such null: the point is its strongest before anything is inserted.
     """
     parts = {}
     for unit in UNITS:
         for way in WAYS:
-            nulls = []
-            if unit == "silent":
-
-                def beyond(r: Run, way: str = way, unit: str = unit) -> float:
-                    return r.share(inserted, way, unit) - r.share("none", way, unit)
-
-                alone = over(runs, lambda r, way=way, unit=unit: r.share("none", way, unit))  # type: ignore[misc]
-                nulls.append(Null("weight decay alone", alone, over(runs, beyond)))
-            share = over(runs, lambda r, way=way, unit=unit: r.share(inserted, way, unit))  # type: ignore[misc]
+            share = over(runs, Run.share, inserted, way, unit)
+            nulls = [_alone(runs, Run.share, inserted, way, unit)] if unit == "silent" else []
             parts[f"{unit} unit, {way}"] = verdict(share, 1, nulls, claim=claim)
     return every(claim, parts)
 
@@ -223,21 +242,14 @@ def same(runs: Sequence[Run]) -> Verdict:
 
 def others(runs: Sequence[Run]) -> Verdict:
     """What the highest unit rises by beyond the mean change of those that nothing was to be inserted into."""
-
-    def more(way: str) -> Interval:
-        return over(runs, lambda r: r.rise("one", way, "highest") - r.change("one", way, "highest"))
-
-    return every(OTHERS, {way: verdict(more(way), 1, (), MARGIN, claim=OTHERS) for way in WAYS})
+    found = {way: over(runs, Run.beyond_others, "one", way, "highest") for way in WAYS}
+    return every(OTHERS, {way: verdict(more, 1, (), MARGIN, claim=OTHERS) for way, more in found.items()})
 
 
 def _between(claim: Claim, runs: Sequence[Run], more: str, less: str, units: Sequence[str]) -> Verdict:
     """What UnitMem rises by with one insertion beyond another."""
-
-    def gap(unit: str, way: str) -> Interval:
-        return over(runs, lambda r: r.rise(more, way, unit) - r.rise(less, way, unit))
-
-    parts = {f"{u} unit, {w}": verdict(gap(u, w), 1, (), MARGIN, claim=claim) for u in units for w in WAYS}
-    return every(claim, parts)
+    found = {f"{u} unit, {w}": between(runs, Run.rise, more, less, w, u) for u in units for w in WAYS}
+    return every(claim, {name: verdict(gap, 1, (), MARGIN, claim=claim) for name, gap in found.items()})
 
 
 def specific(runs: Sequence[Run]) -> Verdict:
@@ -268,25 +280,26 @@ def control_table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for inserted in ("one", "other", "none", "points", "copies"):
         for way in WAYS:
-            at = {unit: (inserted, way, unit) for unit in UNITS}
-            arm = (inserted, _tuned(way, "highest"))
-            row: dict[str, Any] = {"inserted": inserted, "way": way}
-            row |= {unit: over(runs, lambda r, a=a: r.rise(*a)) for unit, a in at.items()}  # type: ignore[misc]
-            row["others"] = over(runs, lambda r, a=at["highest"]: r.change(*a))  # type: ignore[misc]
-            for i, name in enumerate(("view distance", "of others")):
-                row[name] = over(runs, lambda r, a=arm, i=i: float(r.align[a][-1, i] - r.align[a][0, i]))  # type: ignore[misc]
-            rows.append(row)
+            rows.append(
+                {
+                    "inserted": inserted,
+                    "way": way,
+                    **{unit: over(runs, Run.rise, inserted, way, unit) for unit in UNITS},
+                    "others": over(runs, Run.change, inserted, way, "highest"),
+                    "view distance": over(runs, Run.moved, inserted, way, 0),
+                    "of others": over(runs, Run.moved, inserted, way, 1),
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def takeaways(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:
     """Three sentences, made from the page's numbers."""
     found = {v.claim.key: v for v in verdicts if v.claim}
-    alone, layer = (over(runs, lambda r, way=way: r.rise("one", way, "highest")) for way in WAYS)  # type: ignore[misc]
-    quiet = over(runs, lambda r: r.rise("one", WAYS[0], "silent"))
-    decay = over(runs, lambda r: r.rise("none", WAYS[0], "silent"))
-    change = over(runs, lambda r: r.change("one", WAYS[1], "highest"))
-    other = over(runs, lambda r: r.rise("other", WAYS[0], "highest"))
+    alone, layer = (over(runs, Run.rise, "one", way, "highest") for way in WAYS)
+    quiet, decay = (over(runs, Run.rise, inserted, WAYS[0], "silent") for inserted in ("one", "none"))
+    change = over(runs, Run.change, "one", WAYS[1], "highest")
+    other = over(runs, Run.rise, "other", WAYS[0], "highest")
     return [
         f"In {runs[0].epochs[-1]:,} epochs on its strongest point UnitMem of the highest unit changes by {alone} "
         f"where it is tuned alone and by {layer} where its layer is: that it rises gets «{found['rises'].verdict}», "

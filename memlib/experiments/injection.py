@@ -8,7 +8,6 @@ views, those of training too, go through it once.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -52,9 +51,11 @@ class Tail(nn.Module):
     def __init__(self, encoder: Encoder, pixel: bool) -> None:
         super().__init__()
         block = encoder.get_submodule("layer4.1")
-        conv = copy.deepcopy(block.get_submodule("conv2"))
+        conv = block.get_submodule("conv2")
         if pixel:
-            conv.weight, conv.padding = nn.Parameter(conv.weight[:, :, 1:2, 1:2].clone()), (0, 0)  # type: ignore[index]
+            whole = conv.get_parameter("weight")
+            conv = nn.Conv2d(whole.shape[1], whole.shape[0], 1, bias=False)
+            conv.weight = nn.Parameter(whole[:, :, 1:2, 1:2].clone())
         self.last = nn.Sequential(conv, block.get_submodule("bn2"))
         self.act2, self.pool = block.get_submodule("act2"), encoder.get_submodule("global_pool")
 

@@ -39,10 +39,7 @@ def injection_curves(runs: Sequence[Run], inserted: str = "one") -> Any:
         ax.fill_between(epochs, low, high, color=COLOURS["untrained"], alpha=0.2, linewidth=0, label="other units")
         ax.plot(epochs, middle, color=COLOURS["untrained"], linewidth=1)
         for unit, colour, marker in (("highest", "S_C", "o"), ("silent", "S_I", "s")):
-            found = [
-                injection.over(runs, lambda r, i=i, u=unit: float(r.curve(inserted, way, u)[i]))  # type: ignore[misc] # noqa: B023
-                for i in range(len(epochs))
-            ]
+            found = [injection.over(runs, Run.at, i, inserted, way, unit) for i in range(len(epochs))]
             mean, below, above = np.array([(i.mean, i.low, i.high) for i in found]).T
             error = np.nan_to_num(np.stack([mean - below, above - mean]), posinf=0, neginf=0)
             line = {"color": COLOURS[colour], "marker": marker, "markersize": 4.5, "capsize": 2}
@@ -66,14 +63,13 @@ def injection_table(runs: Sequence[Run]) -> Html:
     rows = []
     for inserted, name in injection.TABLES.items():
         for unit in UNITS:
-            printed = TABLES_13_14[inserted][unit]
-            head = {"": name, "unit": unit}
-            rows.append(head | {"tuned": "the paper's"} | {_epoch(e): _score(printed.get(e)) for e in runs[0].epochs})
+            curves = {"the paper's": TABLES_13_14[inserted][unit]}
             for way in WAYS:
-                curve = np.mean([r.curve(inserted, way, unit) for r in runs], axis=0)
-                rows.append(
-                    head | {"tuned": way} | {_epoch(e): _score(v) for e, v in zip(runs[0].epochs, curve, strict=True)}
-                )
+                mean = np.mean([r.curve(inserted, way, unit) for r in runs], axis=0).tolist()
+                curves[way] = dict(zip(runs[0].epochs, mean, strict=True))
+            for tuned, curve in curves.items():
+                scores = {f"epoch {epoch:,}": _score(curve.get(epoch)) for epoch in runs[0].epochs}
+                rows.append({"": name, "unit": unit, "tuned": tuned, **scores})
     return table(pd.DataFrame(rows))
 
 
@@ -116,10 +112,6 @@ def injection_units(runs: Sequence[Run]) -> Html:
             }
         )
     return table(pd.DataFrame(rows))
-
-
-def _epoch(epoch: int) -> str:
-    return f"epoch {epoch:,}"
 
 
 def _score(value: float | None) -> str | None:
