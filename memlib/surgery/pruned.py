@@ -1,0 +1,115 @@
+"""Many prunings of one encoder in one pass: what comes before their first silent unit is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memlib.augment import augmentation
+from memlib.encoders import Encoder, Step
+from memlib.measure import PRECISIONS, as_images
+from memlib.specs import nearest
+from memlib.surgery.silence import Placed, Units, _placed, _zeroed
+from memlib.taps import record
+
+Key = tuple[tuple[str, tuple[int, ...]], ...]  # layers of a step and their silent units
+
+
+def silenced_features(
+    encoder: Encoder, variants: Sequence[Units], images: Any, batch: int = 128, precision: str = "float32"
+) -> Tensor:
+    """What an encoder makes of images with these or those units silent: `probe.features` within each `silenced`.
+
+    Steps that variants share from the image on, with the same units silent in them, are run once for a batch, depth
+    first, so that never more than a state for each step is kept.
+
+    Args:
+        encoder: On its device. It runs in evaluation mode; its mode and weights are afterwards as they were.
+        variants: Each {layer of the encoder's table: indices}; {} for the encoder as it is.
+        images: uint8, or float in 0..1, [N, 3, H, W]; or a data set. Brought to squares of their shorter side.
+        batch: Images in a forward pass.
+        precision: `float32`, or `bfloat16` autocast.
+
+    Returns:
+        float32 [V, N, dim], on the CPU.
+
+    Raises:
+        KeyError: There is no such layer or precision.
+        ValueError: A layer has no such unit, or images are not as above.
+    """
+    if precision not in PRECISIONS:
+        raise nearest(precision, PRECISIONS, "precision")
+    pixels = as_images(images)
+    steps, device = encoder.steps(), next(encoder.parameters()).device
+    placed = [_placed(encoder, variant) for variant in variants]
+    prepare, unused = augmentation("none", min(pixels.shape[2:])), torch.Generator()
+    layers = {name for one in variants for name in one}
+    where = _steps_of(encoder, steps, layers, prepare(pixels[:1], unused).to(device))
+    # what a variant silences in each step, as a key; variants of equal keys up to a step share all of it
+    keys = [[_key(one, where, number) for number in range(len(steps))] for one in placed]
+    found = torch.empty(len(variants), len(pixels), encoder.dim)
+    modes = {module: module.training for module in encoder.modules()}
+    try:
+        encoder.eval()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            for start in range(0, len(pixels), batch):
+                x = prepare(pixels[start : start + batch].to(device), unused)
+                x = x.contiguous(memory_format=torch.channels_last)
+                for variant, output in _run(steps, placed, keys, range(len(variants)), x):
+                    found[variant, start : start + batch] = output.float().cpu()
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return found
+
+
+def _key(placed: Placed, where: Mapping[str, int], step: int) -> Key:
+    return tuple((n, tuple(units.tolist())) for n, (_, units) in placed.items() if len(units) and where[n] == step)
+
+
+def _run(
+    steps: Sequence[Step], placed: Sequence[Placed], keys: Sequence[Sequence[Key]], members: Sequence[int], state: Any
+) -> Iterator[tuple[int, Tensor]]:
+    """The outputs of variants that have come to this state, with their numbers, depth first."""
+    depth = len(keys[0]) - len(steps) if keys else 0
+    if not steps:
+        yield from ((variant, state) for variant in members)
+        return
+    groups: dict[Key, list[int]] = {}
+    for variant in members:
+        groups.setdefault(keys[variant][depth], []).append(variant)
+    for key, group in groups.items():
+        handles = [placed[group[0]][name][0].register_forward_hook(_hook(placed[group[0]], name)) for name, _ in key]
+        try:
+            after = steps[0].run(state)
+        finally:
+            for handle in handles:
+                handle.remove()
+        yield from _run(steps[1:], placed, keys, group, after)
+
+
+def _hook(placed: Placed, name: str) -> Any:
+    indices = placed[name][1]
+
+    def hook(module: nn.Module, args: Any, output: Any) -> Tensor:
+        return _zeroed(module, output, indices, f"layer {name!r}")
+
+    return hook
+
+
+def _steps_of(encoder: Encoder, steps: Sequence[Step], layers: set[str], x: Tensor) -> dict[str, int]:
+    """The step in which the units of each layer are put out, found by running them on one image."""
+    table = {row.name: row.unit_module or row.module for row in encoder.layers}
+    for name in layers:
+        if name not in table:
+            raise nearest(name, table, "layer")
+    found: dict[str, int] = {}
+    if layers:
+        with torch.inference_mode(), record(encoder, [table[name] for name in layers]) as outputs:
+            for number, step in enumerate(steps):
+                x = step.run(x)
+                found |= {path: number for path in outputs if path not in found}
+    return {name: found[table[name]] for name in layers}
