@@ -97,6 +97,7 @@ class Run:
     Attributes:
         unitmem: [E, U].
         strongest: {unit: [E]}, the index of the unit's strongest point; -1 where the unit is silent.
+        activation: [E, 3], of the highest, the silent and the random unit by the inserted point.
         align: [E, 2], distance between views at the output: of the inserted point, and the mean of the others.
         units: Index of the highest, the silent and a random unit.
         quiet: Whether the silent unit was silent, and not only that of the lowest UnitMem.
@@ -109,6 +110,7 @@ class Run:
     quiet: bool
     unitmem: Mapping[tuple[str, str], Array]
     strongest: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
+    activation: Mapping[tuple[str, str], Array]
     align: Mapping[tuple[str, str], Array]
 
     def curve(self, inserted: str, way: str, unit: str) -> Array:
@@ -150,7 +152,8 @@ class Run:
 
 
 def _tuned(way: str, unit: str) -> str:
-    return unit if way == WAYS[0] else "layer"
+    """What was tuned: the whole layer, or this unit; of any other unit, what the highest one's tuning does to it."""
+    return "layer" if way == WAYS[1] else unit if unit in UNITS else "highest"
 
 
 def run(outcome: Any) -> Run:
@@ -177,6 +180,7 @@ def run(outcome: Any) -> Run:
             }
             for arm, found in strongest.items()
         },
+        of("activation"),
         of("align"),
     )
 
@@ -274,7 +278,11 @@ def page(runs: Sequence[Run]) -> list[Verdict]:
 
 
 def control_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row an insertion and way of tuning: rise of both units, the others' change, distances at the output."""
+    """A row an insertion and way of tuning: what changed from the first to the last epoch.
+
+    The rise of both units and a random one; the others' mean |change|; the point's activation of the highest unit, as
+    (before, after); the distance of views at the output.
+    """
     import pandas as pd
 
     rows = []
@@ -285,7 +293,12 @@ def control_table(runs: Sequence[Run]) -> pd.DataFrame:
                     "inserted": inserted,
                     "way": way,
                     **{unit: over(runs, Run.rise, inserted, way, unit) for unit in UNITS},
+                    "random": over(runs, Run.rise, inserted, way, "random"),
                     "others": over(runs, Run.change, inserted, way, "highest"),
+                    "activation": tuple(
+                        float(np.mean([r.activation[inserted, _tuned(way, "highest")][e, 0] for r in runs]))
+                        for e in (0, -1)
+                    ),
                     "view distance": over(runs, Run.moved, inserted, way, 0),
                     "of others": over(runs, Run.moved, inserted, way, 1),
                 }

@@ -138,7 +138,6 @@ def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
         "tuned": list(TUNED),
         "epochs": list(epochs),
         "silent_units": int((torch.cat(before).amax(0) == 0).sum()),
-        "label": int(test.labels[chosen[point]]) if test.labelled else None,
     }
     return arrays, header
 

@@ -83,7 +83,9 @@ def injection_controls(runs: Sequence[Run]) -> Html:
             "tuned": row["way"],
             "highest unit": _text(row["highest"]),
             "silent unit": _text(row["silent"]),
+            "a random unit": _text(row["random"]),
             "other units, mean |change|": _text(row["others"]),
+            "the point's activation of the highest unit": "{:.2f} to {:.2f}".format(*row["activation"]),
             "distance of the point's views": _text(row["view distance"]),
             "of other points' views": _text(row["of others"]),
         }
