@@ -323,7 +323,7 @@ def takeaways(runs: Sequence[Tuning], verdicts: Sequence[Verdict]) -> list[str]:
         f"sets that every run tuned, {name(best)} is highest with {_percent(over(runs, at(best)))}.",
         f"Choosing layers by LayerMem instead of taking the last gets «{found['by-layermem'].verdict}», by its delta "
         f"«{found['by-delta'].verdict}»{said}; at equal numbers of parameters «{found['equal'].verdict}».",
-        f"Tuning {name(best)} adds {_percent(gained)} to the head of a trained encoder and {_percent(before)} to "
+        f"Tuning {name(best)} adds {_points(gained)} to the head of a trained encoder and {_points(before)} to "
         f"that of one that was never trained and memorizes nothing, {so}that layers which memorize more gain more "
         f"by tuning gets «{found['rank'].verdict}».",
     ]
@@ -335,3 +335,7 @@ def _layers(k: int) -> str:
 
 def _percent(found: Interval) -> str:
     return f"{100 * found.mean:.1f} %"
+
+
+def _points(found: Interval) -> str:
+    return f"{100 * found.mean:.1f} points of accuracy"

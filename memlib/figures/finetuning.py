@@ -152,6 +152,6 @@ def _errors(found: Sequence[Interval]) -> np.ndarray:
 
 
 def _percent(found: Interval) -> str:
-    mean, low, high = (100 * side for side in (found.mean, found.low, found.high))
+    mean, low, high = (round(100 * side, 1) + 0.0 for side in (found.mean, found.low, found.high))
     text = f"{mean:.1f} [{low:.1f}, {high:.1f}]" if np.isfinite(low) else f"{mean:.1f}"
     return text.replace("-", "−")
