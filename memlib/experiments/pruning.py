@@ -2,7 +2,7 @@
 
 A score of every unit says in which order units go, lowest first: by UnitMem itself (`low`) or its negative (`top`),
 the same on points that the encoder did not see (`low unseen`, `top unseen`), the size of the unit's weights
-(`magnitude`), its mean activation (`activation`), or nothing (`random`). In the scope `layer` that share of each layer
+(`magnitude`), its mean activation (`activation`), or nothing (`random`). In scope `layer` that share of each layer
 goes, in the scope `total` of all units together, and in `only <layer>` of one layer alone. Pruned units put out 0.
 """
 

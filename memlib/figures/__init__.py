@@ -26,6 +26,13 @@ from memlib.figures.profiles import (
     profile_controls,
     vit_table,
 )
+from memlib.figures.pruning import (
+    pruning_controls,
+    pruning_curves,
+    pruning_inactive,
+    pruning_layers,
+    pruning_table,
+)
 from memlib.figures.replacement import (
     batchnorm_table,
     choice_table,
@@ -80,6 +87,11 @@ __all__ = [
     "privacy_table",
     "probe_table",
     "profile_controls",
+    "pruning_controls",
+    "pruning_curves",
+    "pruning_inactive",
+    "pruning_layers",
+    "pruning_table",
     "replaced_curves",
     "replacement_map",
     "replacement_scatter",

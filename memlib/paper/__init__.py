@@ -6,6 +6,7 @@ Paper A: "Localizing Memorization in SSL Vision Encoders" (NeurIPS 2024).
 from memlib.paper.finetuning import TABLE_5
 from memlib.paper.frameworks import PROBE, TABLE_4_RESNET50, TABLE_4_VIT_BASE, TABLE_29, TABLE_31
 from memlib.paper.injection import TABLES_13_14
+from memlib.paper.pruning import TABLE_6
 from memlib.paper.replacement import (
     TABLE_22,
     TABLE_23,
@@ -29,6 +30,7 @@ __all__ = [
     "TABLE_4_RESNET50",
     "TABLE_4_VIT_BASE",
     "TABLE_5",
+    "TABLE_6",
     "TABLE_10",
     "TABLE_15",
     "TABLE_16",
