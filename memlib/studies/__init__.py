@@ -45,6 +45,7 @@ NOTEBOOKS = {  # the designs and experiments that each notebook reads
     "05_1_unitmem": ("halves", "papers"),
     "05_1_ssl_vs_sl": ("ssl", "sl", "sl_converged"),
     "05_1_privacy": ("vit_mae", "dp20", "dp8"),
+    "05_2_pruning": ("pruning",),
     "05_2_injection": ("injection",),
 }
 
