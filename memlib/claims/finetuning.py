@@ -338,4 +338,4 @@ def _percent(found: Interval) -> str:
 
 
 def _points(found: Interval) -> str:
-    return f"{100 * found.mean:.1f} points of accuracy"
+    return f"{100 * found.mean:.1f} points of accuracy".replace("-", "−")
