@@ -85,6 +85,18 @@ def test_another_strongest_point_and_a_unit_that_stays_silent_are_seen():
     assert still["remains"].parts["silent unit, unit alone"].verdict != "holds"
 
 
+def test_a_unit_that_is_not_silent_is_called_the_lowest():
+    made = [outcome(seed) for seed in range(2)]
+    made[1].header["silent"] = False
+    runs = [injection.run(one) for one in made]
+    found = {v.claim.key: v for v in injection.page(runs)}
+    assert "lowest unit, whole layer" in found["remains"].parts
+    said = "".join(map(repr, (figures.injection_table(runs), figures.injection_units(runs))))
+    assert "lowest" in said
+    assert "silent unit" not in said
+    assert "the lowest unit's" in injection.takeaways(runs, list(found.values()))[0]
+
+
 def test_copies_that_do_no_more_than_different_points_are_seen():
     found, _ = page(rises=CLAIMED | {"copies": CLAIMED["points"]})
     assert found["copies"].verdict != "holds"

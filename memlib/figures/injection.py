@@ -32,26 +32,25 @@ def injection_curves(runs: Sequence[Run], inserted: str = "one") -> Any:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(len(WAYS), 1, figsize=(WIDTH, 6.2), sharex=True, sharey=True, layout="constrained")
-    epochs = np.array(runs[0].epochs)
+    epochs, x = runs[0].epochs, np.arange(len(runs[0].epochs))
     for ax, way in zip(axes, WAYS, strict=True):
         others = np.concatenate([r.others(inserted, way, "highest") for r in runs], axis=1)
         low, middle, high = np.quantile(others, [0.05, 0.5, 0.95], axis=1)
-        ax.fill_between(epochs, low, high, color=COLOURS["untrained"], alpha=0.2, linewidth=0, label="other units")
-        ax.plot(epochs, middle, color=COLOURS["untrained"], linewidth=1)
+        ax.fill_between(x, low, high, color=COLOURS["untrained"], alpha=0.2, linewidth=0, label="other units")
+        ax.plot(x, middle, color=COLOURS["untrained"], linewidth=1)
         for unit, colour, marker in (("highest", "S_C", "o"), ("silent", "S_I", "s")):
             found = [injection.over(runs, Run.at, i, inserted, way, unit) for i in range(len(epochs))]
             mean, below, above = np.array([(i.mean, i.low, i.high) for i in found]).T
             error = np.nan_to_num(np.stack([mean - below, above - mean]), posinf=0, neginf=0)
             line = {"color": COLOURS[colour], "marker": marker, "markersize": 4.5, "capsize": 2}
-            ax.errorbar(epochs, mean, yerr=error, label=f"{unit} unit", **line)
+            ax.errorbar(x, mean, yerr=error, label=f"{injection.called(runs, unit)} unit", **line)
             paper = TABLES_13_14[inserted][unit]
-            ax.plot(list(paper), list(paper.values()), color=COLOURS[colour], linestyle="--", linewidth=1.2)
+            printed = [paper.get(epoch, np.nan) for epoch in epochs]
+            ax.plot(x, printed, color=COLOURS[colour], linestyle="--", linewidth=1.2)
         ax.plot([], [], color=COLOURS["paper"], linestyle="--", linewidth=1.2, label="the paper's")
         ax.set(title=way, ylabel="UnitMem", ylim=(-0.05, 1.05))
-    ax.set_xscale("symlog", linthresh=10, linscale=0.5)
-    ax.set_xticks(epochs, [f"{epoch:,}" for epoch in epochs])
-    ax.minorticks_off()
-    ax.set(xlabel="epochs of fine-tuning")
+    ax.set_xticks(x, [f"{epoch:,}" for epoch in epochs])
+    ax.set(xlabel="epochs of fine-tuning, not to scale")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return shown_once(figure)
 
@@ -69,7 +68,7 @@ def injection_table(runs: Sequence[Run]) -> Html:
                 curves[way] = dict(zip(runs[0].epochs, mean, strict=True))
             for tuned, curve in curves.items():
                 scores = {f"epoch {epoch:,}": _score(curve.get(epoch)) for epoch in runs[0].epochs}
-                rows.append({"": name, "unit": unit, "tuned": tuned, **scores})
+                rows.append({"": name, "unit": injection.called(runs, unit), "tuned": tuned, **scores})
     return table(pd.DataFrame(rows))
 
 
@@ -82,7 +81,7 @@ def injection_controls(runs: Sequence[Run]) -> Html:
             "inserted": INSERTED[row["inserted"]],
             "tuned": row["way"],
             "highest unit": _text(row["highest"]),
-            "silent unit": _text(row["silent"]),
+            f"{injection.called(runs, 'silent')} unit": _text(row["silent"]),
             "a random unit": _text(row["random"]),
             "other units, mean |change|": _text(row["others"]),
             "the point's activation of the highest unit": "{:.2f} to {:.2f}".format(*row["activation"]),
@@ -108,7 +107,7 @@ def injection_units(runs: Sequence[Run]) -> Html:
                 "highest unit": one.units["highest"],
                 "its UnitMem": _score(start["highest"]),
                 "its strongest point on these views, too": "yes" if held else "no",
-                "silent unit": one.units["silent"],
+                f"{injection.called(runs, 'silent')} unit": one.units["silent"],
                 "UnitMem of it": _score(start["silent"]),
                 "silent on every view": "yes" if one.quiet else "no",
             }
