@@ -105,7 +105,7 @@ def test_controls_and_take_aways_have_numbers():
     said = pruning.takeaways(found, pruning.page(found))
     assert len(said) == 3
     assert "nan" not in "".join(said)
-    assert "5.0" in figures.pruning_inactive(found)
+    assert "5.0" in repr(figures.pruning_inactive(found))
 
 
 @pytest.mark.parametrize("draw", [figures.pruning_curves, figures.pruning_layers])

@@ -152,8 +152,8 @@ def test_the_plan_says_what_is_special_about_an_encoder(capsys):
 def paper_specs():
     """The specs of scale `paper` that differ in more than points, seeds, what ends training, or privacy."""
     found = {}
-    for m in studies.measurements("paper").values():
-        spec = dataclasses.replace(m.encoder, points="all", subset=None, shared=0, candidates=0, seed=0)
+    for wanted in (spec for m in studies.measurements("paper").values() for spec in m.encoders):
+        spec = dataclasses.replace(wanted, points="all", subset=None, shared=0, candidates=0, seed=0)
         spec = dataclasses.replace(spec, until=None, check=10, epsilon=None, delta=1e-5, clip=1.0)
         found[json.dumps(spec.values(), sort_keys=True)] = spec
     return [spec for spec in found.values() if spec.epochs]

@@ -275,4 +275,4 @@ def takeaways(found: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _percent(share: Interval) -> str:
-    return f"{100 * share.mean:.1f} %"
+    return f"{100 * share.mean:.1f} %".replace("-", "−")

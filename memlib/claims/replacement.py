@@ -14,6 +14,8 @@ from memlib.stats import Interval, kendall
 PAGE = "04_2_replacement"
 SAME, UNTRAINED = "layers of an encoder of the same data set", "layers of an untrained encoder"
 
+RUNS = "runs"  # what counts as one piece of evidence
+
 LEAST = Claim(
     "least",
     PAGE,
@@ -21,6 +23,7 @@ LEAST = Claim(
     "paper A, sections 4.2 and C.7, Tables 21 to 23",
     "three layers: 36.6 and 39.1 % are left of 69.1 %, against 50.0 and 59.1 %",
     "accuracy lost, most less least memorizing",
+    RUNS,
 )
 RANDOM = Claim(
     "random",
@@ -29,6 +32,7 @@ RANDOM = Claim(
     "paper A, sections 4.2 and C.7, Tables 21 to 23",
     "three layers: 36.6 and 39.1 % are left of 69.1 %, against 43.2 %",
     "accuracy lost, most memorizing less the mean of all sets of that size",
+    RUNS,
 )
 LAST = Claim(
     "last",
@@ -37,6 +41,7 @@ LAST = Claim(
     "paper A, section C.12, Tables 30, 32 and 33",
     "6, 6 8 and 4 6 8 cost more than 8, 7 8 and 6 7 8",
     "accuracy lost, largest delta less last layers",
+    RUNS,
 )
 RANK = Claim(
     "rank",
@@ -45,6 +50,7 @@ RANK = Claim(
     "paper A, sections 4.2 and C.12, Table 30",
     "seen in the tables, no correlation computed",
     "Kendall's tau of a layer's memorization and the accuracy lost",
+    RUNS,
 )
 GAIN = Claim(
     "gain",
@@ -53,6 +59,7 @@ GAIN = Claim(
     "paper A, sections 4.2 and C.7, Tables 21 to 23",
     "three layers: 32.3 and 29.8 % from 17.8 %, against 23.1 and 24.7 % for the least memorizing ones",
     "accuracy gained there, most less least memorizing",
+    RUNS,
 )
 FOREIGN = Claim(
     "foreign",
@@ -61,6 +68,7 @@ FOREIGN = Claim(
     "not in paper A, which takes the loss for one of memorization without this control",
     "no number",
     "accuracy lost by the donor's layers less by g's, mean over layers",
+    RUNS,
 )
 BATCHNORM = Claim(
     "batchnorm",
@@ -69,6 +77,7 @@ BATCHNORM = Claim(
     "paper A, section C.7, Table 25",
     "cosine .779 to .881 by layer, .823 on average",
     "cosine of BatchNorm weights and biases, mean over layers",
+    RUNS,
 )
 DROPS = Claim(
     "drops",
@@ -77,6 +86,7 @@ DROPS = Claim(
     "paper A, section C.11, Tables 23b and 30",
     "it drops at every layer, less at early ones",
     "mirrored estimate before less after the layer was replaced in f and in g",
+    RUNS,
 )
 UNCHANGED = Claim(
     "unchanged",
@@ -85,6 +95,7 @@ UNCHANGED = Claim(
     "paper A, section C.11",
     "not affected significantly",
     "change of the mirrored estimate, mean over the layers behind the replaced one",
+    RUNS,
 )
 CLAIMS = (LEAST, RANDOM, LAST, RANK, GAIN, FOREIGN, BATCHNORM, DROPS, UNCHANGED)
 
@@ -159,7 +170,7 @@ def random(runs: Sequence[Run]) -> Verdict:
     parts = {
         f"{size} by {by}": _judge(
             RANDOM,
-            lambda one, s=size, b=by: one.lost(one.chosen(s, b)) - mean_lost(s)(one),
+            lambda one, s=size, b=by: one.lost(one.chosen(s, b)) - mean_lost(s)(one),  # type: ignore[misc]
             runs,  # type: ignore[misc]
         )
         for size in _few(runs)
@@ -173,7 +184,7 @@ def last(runs: Sequence[Run]) -> Verdict:
     parts = {
         f"{size}": _judge(
             LAST,
-            lambda one, s=size: one.lost(one.chosen(s, "delta")) - one.lost(one.steps[-s:]),
+            lambda one, s=size: one.lost(one.chosen(s, "delta")) - one.lost(one.steps[-s:]),  # type: ignore[misc]
             runs,  # type: ignore[misc]
         )
         for size in runs[0].sizes()
@@ -219,7 +230,7 @@ def rank(runs: Sequence[Run]) -> Verdict:
         }
         layers = count - (by == "delta")
         parts[by] = _judge(RANK, tau(memory), runs, nulls, step=4 / (layers * (layers - 1)))
-    return every(RANK, parts)
+    return every(RANK, parts)  # type: ignore[arg-type]
 
 
 def foreign(runs: Sequence[Run]) -> Verdict:
@@ -293,5 +304,5 @@ def takeaways(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:
 
 def points(found: Interval) -> str:
     """A share as percentage points, without bounds where one run gives none."""
-    mean, low, high = (f"{100 * x + 0.0:.1f}" for x in (found.mean, found.low, found.high))
+    mean, low, high = (f"{round(100 * x, 1) + 0.0:.1f}" for x in (found.mean, found.low, found.high))
     return f"{mean} [{low}, {high}]" if np.isfinite(found.low) else mean

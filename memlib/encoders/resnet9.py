@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -65,7 +66,7 @@ class ResNet9(Encoder):
     def steps(self) -> tuple[Step, ...]:
         """The numbered layers, each with its BatchNorm, ReLU and max pool, and `output`, the pooling at the end."""
         first, second = self.res2, self.res6
-        runs = (
+        runs: tuple[Callable[[Any], Any], ...] = (
             self.conv1,
             self.conv2_0,
             lambda x: (first.first(x), x),

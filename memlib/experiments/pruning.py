@@ -56,7 +56,7 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoders = [train.encoder(experiment.encoder(side)) for side in SIDES]
     for encoder in encoders:
-        encoder.to(device, memory_format=torch.channels_last)
+        encoder.to(device).to(memory_format=torch.channels_last)
     rows = [row for row in encoders[0].layers if row.unit_module]
     counts = {row.name: row.units for row in rows}
     scores = _scores(experiment, encoders, rows)
@@ -165,13 +165,13 @@ def _scores(experiment: Experiment, encoders: Sequence[Encoder], rows: Sequence[
 
 
 def magnitude(encoder: Encoder, row: Layer) -> Tensor:
-    """Root mean square of the weights that put a layer's units out, [U].
+    """l2 norm of the weights that put each unit of a layer out, [U].
 
-    Within a layer the order is that of `torch.nn.utils.prune.ln_structured` with n = 2 along the first axis; the mean
-    makes filters of different sizes comparable.
+    What `torch.nn.utils.prune.ln_structured` goes by, with n = 2 along the first axis. Before training it is the same
+    in all layers, as their weights are drawn with a variance of one over their number: so it can rank across layers.
     """
     weights = [p for p in encoder.get_submodule(row.module).parameters() if p.ndim > 1][-1]
-    return weights.detach().flatten(1).square().mean(1).sqrt().float().cpu()
+    return torch.linalg.vector_norm(weights.detach().flatten(1).float(), dim=1).cpu()
 
 
 def _accuracies(

@@ -46,7 +46,8 @@ def pruning_curves(runs: Sequence[Run]) -> Any:
             low, high = _bounds(found)
             ax.fill_between(shares, low, high, color=colour, alpha=0.15, linewidth=0)
         ax.set(title=f"pruned {said}", ylabel=f"accuracy on {dataset}")
-    axes[-1].set(xlabel="share of the units that is pruned")
+    largest = max(run.accuracy[dataset].mean((0, 2)).max() for run in runs)
+    axes[-1].set(xlabel="share of the units that is pruned", ylim=(0, min(1, 1.1 * largest)))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return shown_once(figure)
 
@@ -161,10 +162,11 @@ def pruning_controls(runs: Sequence[Run]) -> Html:
     return table(pd.DataFrame(rows))
 
 
-def pruning_inactive(runs: Sequence[Run]) -> str:
+def pruning_inactive(runs: Sequence[Run]) -> Html:
     """How many units no seen point activates, as a sentence."""
     found = over(runs, pruning.inactive)
-    return (
+    said = (
         f"Units that no view of a seen point activates: {_percent(found)} %. Their UnitMem is 0, and pruning them "
         "changes nothing on such points."
     )
+    return Html(f"<p>{said}</p>", said)

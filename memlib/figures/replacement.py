@@ -135,11 +135,11 @@ def single_table(runs: Sequence[Run]) -> Html:
                 "layer": step,
                 "parameters": f"{runs[0].parameters[step]:,}",
                 "mirrored LayerMem": _text(runs, lambda r, s=step: r.memory()[s]),  # type: ignore[misc]
-                "delta": _text(runs, lambda r, s=step: r.memory("delta")[s])
+                "delta": _text(runs, lambda r, s=step: r.memory("delta")[s])  # type: ignore[misc]
                 if step in runs[0].memory("delta")
                 else None,  # type: ignore[misc]
                 **{
-                    f"lost, {name}": _points(runs, lambda r, k=role, s=one: r.lost(s, k))
+                    f"lost, {name}": _points(runs, lambda r, k=role, s=one: r.lost(s, k))  # type: ignore[misc]
                     for role, _, _, name in STANDS
                 },  # type: ignore[misc]
                 "gained there": _points(runs, lambda r, s=one: r.gained(s)),  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ from memlib.specs import nearest
 from memlib.surgery.silence import Placed, Units, _placed, _zeroed
 from memlib.taps import record
 
-Key = tuple[tuple[str, tuple[int, ...]], ...]  # layers of a step and their silent units
+Stage = Callable[[Any], Any]  # a step, or a part of it
+Key = tuple[tuple[str, tuple[int, ...]], ...]  # layers of a stage and their silent units
 
 
 def silenced_features(
@@ -23,8 +24,8 @@ def silenced_features(
 ) -> Tensor:
     """What an encoder makes of images with these or those units silent: `probe.features` within each `silenced`.
 
-    Steps that variants share from the image on, with the same units silent in them, are run once for a batch, depth
-    first, so that never more than a state for each step is kept.
+    What variants share from the image on, with the same units silent in it, is computed once for a batch, depth
+    first, so that never more than a state for each stage is kept.
 
     Args:
         encoder: On its device. It runs in evaluation mode; its mode and weights are afterwards as they were.
@@ -43,13 +44,14 @@ def silenced_features(
     if precision not in PRECISIONS:
         raise nearest(precision, PRECISIONS, "precision")
     pixels = as_images(images)
-    steps, device = encoder.steps(), next(encoder.parameters()).device
+    stages = [stage for step in encoder.steps() for stage in _stages(step)]
+    device = next(encoder.parameters()).device
     placed = [_placed(encoder, variant) for variant in variants]
     prepare, unused = augmentation("none", min(pixels.shape[2:])), torch.Generator()
     layers = {name for one in variants for name in one}
-    where = _steps_of(encoder, steps, layers, prepare(pixels[:1], unused).to(device))
-    # what a variant silences in each step, as a key; variants of equal keys up to a step share all of it
-    keys = [[_key(one, where, number) for number in range(len(steps))] for one in placed]
+    where = _stages_of(encoder, stages, layers, prepare(pixels[:1], unused).to(device))
+    # what a variant silences in each stage, as a key; variants of equal keys up to a stage share all of it
+    keys = [[_key(one, where, number) for number in range(len(stages))] for one in placed]
     found = torch.empty(len(variants), len(pixels), encoder.dim)
     modes = {module: module.training for module in encoder.modules()}
     try:
@@ -58,7 +60,7 @@ def silenced_features(
             for start in range(0, len(pixels), batch):
                 x = prepare(pixels[start : start + batch].to(device), unused)
                 x = x.contiguous(memory_format=torch.channels_last)
-                for variant, output in _run(steps, placed, keys, range(len(variants)), x):
+                for variant, output in _run(stages, placed, keys, range(len(variants)), x):
                     found[variant, start : start + batch] = output.float().cpu()
     finally:
         for module, training in modes.items():
@@ -66,16 +68,27 @@ def silenced_features(
     return found
 
 
-def _key(placed: Placed, where: Mapping[str, int], step: int) -> Key:
-    return tuple((n, tuple(units.tolist())) for n, (_, units) in placed.items() if len(units) and where[n] == step)
+def _stages(step: Step) -> list[Stage]:
+    """A step, or its parts where they are a plain sequence: then a layer's convolution is shared, too."""
+    parts = list(step.run) if isinstance(step.run, nn.Sequential) else []
+    # a part that works in place would change a state that others still need
+    return [step.run] if not parts or any(getattr(part, "inplace", False) for part in parts) else parts
+
+
+def _key(placed: Placed, where: Mapping[str, int], stage: int) -> Key:
+    return tuple((n, tuple(units.tolist())) for n, (_, units) in placed.items() if len(units) and where[n] == stage)
 
 
 def _run(
-    steps: Sequence[Step], placed: Sequence[Placed], keys: Sequence[Sequence[Key]], members: Sequence[int], state: Any
+    stages: Sequence[Stage],
+    placed: Sequence[Placed],
+    keys: Sequence[Sequence[Key]],
+    members: Sequence[int],
+    state: Any,
 ) -> Iterator[tuple[int, Tensor]]:
     """The outputs of variants that have come to this state, with their numbers, depth first."""
-    depth = len(keys[0]) - len(steps) if keys else 0
-    if not steps:
+    depth = len(keys[0]) - len(stages) if keys else 0
+    if not stages:
         yield from ((variant, state) for variant in members)
         return
     groups: dict[Key, list[int]] = {}
@@ -84,11 +97,11 @@ def _run(
     for key, group in groups.items():
         handles = [placed[group[0]][name][0].register_forward_hook(_hook(placed[group[0]], name)) for name, _ in key]
         try:
-            after = steps[0].run(state)
+            after = stages[0](state)
         finally:
             for handle in handles:
                 handle.remove()
-        yield from _run(steps[1:], placed, keys, group, after)
+        yield from _run(stages[1:], placed, keys, group, after)
 
 
 def _hook(placed: Placed, name: str) -> Any:
@@ -100,8 +113,8 @@ def _hook(placed: Placed, name: str) -> Any:
     return hook
 
 
-def _steps_of(encoder: Encoder, steps: Sequence[Step], layers: set[str], x: Tensor) -> dict[str, int]:
-    """The step in which the units of each layer are put out, found by running them on one image."""
+def _stages_of(encoder: Encoder, stages: Sequence[Stage], layers: set[str], x: Tensor) -> dict[str, int]:
+    """The stage in which the units of each layer are put out, found by running them on one image."""
     table = {row.name: row.unit_module or row.module for row in encoder.layers}
     for name in layers:
         if name not in table:
@@ -109,7 +122,7 @@ def _steps_of(encoder: Encoder, steps: Sequence[Step], layers: set[str], x: Tens
     found: dict[str, int] = {}
     if layers:
         with torch.inference_mode(), record(encoder, [table[name] for name in layers]) as outputs:
-            for number, step in enumerate(steps):
-                x = step.run(x)
+            for number, stage in enumerate(stages):
+                x = stage(x)
                 found |= {path: number for path in outputs if path not in found}
     return {name: found[table[name]] for name in layers}
