@@ -45,7 +45,7 @@ def images():
     """Names, sizes and times of the files of all data sets that the scale reads."""
     root = Path(os.environ.get("MEMLIB_DATA") or store.home() / "data")
     found = [root]
-    read = {name for job in PLAN.measured.values() for m in job for name in (m.encoder.dataset, *m.probe)}
+    read = {name for job in PLAN.measured.values() for m in job for name in m.datasets}
     for name in sorted(read):
         found += Path(name[7:]).glob("*") if name.startswith("folder:") else root.glob(f"{name}/*")
     files = sorted({*found, *root.glob("*")})

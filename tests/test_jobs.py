@@ -31,7 +31,7 @@ def test_every_measurement_of_a_scale_is_in_one_job_and_trained_encoders_have_th
     plan, measured = jobs.plan(name), studies.measurements(name)
     assert sorted(m.digest for job in plan.measured.values() for m in job) == sorted(measured)
     together = studies.scale(name).get("jobs") == "designs"
-    own = {m.encoder.digest for m in measured.values() if m.encoder.end}
+    own = {spec.digest for m in measured.values() for spec in m.encoders if spec.end}
     assert plan.encoders.keys() == (set() if together else own)
     assert all(spec.end for spec in plan.encoders.values())
     assert plan.design.keys() == plan.measured.keys() | plan.encoders.keys()

@@ -215,7 +215,6 @@ def test_many_prunings_run_shared_steps_once(encoder):
     counted = {name: ran.count(name) - 1 for name in set(ran)}  # once to find out where layers are
     assert counted.pop("res6.second.conv") == 6  # of a residual block
     assert set(counted.values()) == {1}
-    ran.clear()
 
 
 def test_an_unknown_layer_or_precision_of_many_prunings_is_named(encoder):
