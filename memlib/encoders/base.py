@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import nn
 
@@ -39,7 +39,8 @@ class Layer:
     parts: tuple[str, ...] = ()
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """A stretch of an encoder's forward pass, state to state.
 
     Attributes:
