@@ -126,9 +126,9 @@ def test_the_steps_in_turn_are_the_forward_pass_and_hold_all_of_the_encoder_once
     x = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         state, states = x.clone(), []
-        for _, run, _ in made.steps():
-            states.append((run, state))
-            state = run(state)
+        for step in made.steps():
+            states.append((step.run, state))
+            state = step.run(state)
         assert torch.equal(state, made(x))
         copies = [(run, [t.clone() for t in (s if isinstance(s, tuple) else (s,))]) for run, s in states]
         for (run, s), (_, kept) in zip(states, copies, strict=True):
@@ -169,7 +169,7 @@ def test_a_tree_gives_what_replacing_one_by_one_gives(name, steps, count):
     assert (f.training, donor.training) == (False, True)
     for variant, output in zip(variants, found, strict=True):
         one = probe.features(replace(f, donor, layers_of(f, variant)), images, batch=4)
-        torch.testing.assert_close(output, one, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(output, one, atol=1e-3 * one.abs().max().item(), rtol=0)
 
 
 def test_several_encoders_give_steps_and_the_same_variant_may_be_asked_for_twice():

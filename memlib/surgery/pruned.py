@@ -70,7 +70,7 @@ def silenced_features(
 
 def _stages(step: Step) -> list[Stage]:
     """A step, or its parts where they are a plain sequence: then a layer's convolution is shared, too."""
-    parts = list(step.run) if isinstance(step.run, nn.Sequential) else []
+    parts: list[Stage] = list(step.run) if isinstance(step.run, nn.Sequential) else []
     # a part that works in place would change a state that others still need
     return [step.run] if not parts or any(getattr(part, "inplace", False) for part in parts) else parts
 
