@@ -91,9 +91,10 @@ def test_similarity_is_the_cosine_and_chance_that_of_permuted_units(made):
     both = [torch.cat([norm.weight, norm.bias]).detach() for norm in (a, b)]
     found = replacement._similarity([a], [b])
     assert found[0] == pytest.approx(float(cosine_similarity(*both, dim=0)), abs=1e-6)
-    assert found[2] == pytest.approx(float(cosine_similarity(a.bias, b.bias, dim=0)), abs=1e-6)
+    assert found[2] == pytest.approx(float(cosine_similarity(a.bias.detach(), b.bias.detach(), dim=0)), abs=1e-6)
     orders = [torch.randperm(50) for _ in range(400)]
-    drawn = [float(cosine_similarity(torch.cat([a.weight[o], a.bias[o]]), both[1], dim=0)) for o in orders]
+    weight, bias = a.weight.detach(), a.bias.detach()
+    drawn = [float(cosine_similarity(torch.cat([weight[o], bias[o]]), both[1], dim=0)) for o in orders]
     assert found[3] == pytest.approx(sum(drawn) / len(drawn), abs=0.005)
     assert made[0]["similarity"][2, 0, 2] == 0  # biases of untrained encoders
 
