@@ -23,7 +23,7 @@ CHOICES = (("sizes", (1,)), ("tested", 40), ("views", 2))
 
 
 def planned(**roles):
-    return Experiment("replacement-0", "replacement", tuple((ROLES | roles).items()), ("digits",), 80, CHOICES)
+    return Experiment("replacement-0", "replacement", tuple((ROLES | roles).items()), ("digits",), 100, CHOICES)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_every_variant_has_an_accuracy_a_data_set_and_seed(made):
 def test_accuracies_are_those_of_probes_of_replaced_encoders(made, encoders, variant):
     arrays, header = made
     one = replace(encoders["f"], encoders[variant[0]], variant[1])
-    expected = probe.probe(one, "digits", 32, 80, 40, seeds=replacement.SEEDS)
+    expected = probe.probe(one, "digits", 32, 100, 40, seeds=replacement.SEEDS)
     found = arrays["accuracy"][header["variants"].index(list(variant)), 0]
     torch.testing.assert_close(found, torch.tensor(expected.each), atol=1 / 40 + 1e-6, rtol=0)  # rounding: a point
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,3 +102,67 @@ def run(outcome: Any) -> Run:
         },
         header["tested"],
     )
+
+
+Of = Callable[[Run], float]
+Pick = Callable[[Run], Steps]
+
+
+def chosen(size: int, by: Rule, most: bool = True) -> Pick:
+    """The most, or least, memorizing steps of each run."""
+    return lambda one: one.chosen(size, by, most)
+
+
+def last(size: int) -> Pick:
+    """The last steps."""
+    return lambda one: one.steps[-size:]
+
+
+def lost(steps: Steps | Pick, role: str = "donor") -> Of:
+    """Accuracy that each run loses on its own data set."""
+    return lambda one: one.lost(steps(one) if callable(steps) else steps, role)
+
+
+def gained(steps: Steps | Pick, role: str = "donor") -> Of:
+    """Accuracy that each run gains on the donor's data set."""
+    return lambda one: one.gained(steps(one) if callable(steps) else steps, role)
+
+
+def mean_lost(size: int) -> Of:
+    """Accuracy lost by random layers: the mean of all sets of that size."""
+    return lambda one: float(np.mean([one.lost(steps) for steps in one.sets(size)]))
+
+
+def mean_gained(size: int) -> Of:
+    """Accuracy gained by random layers, likewise."""
+    return lambda one: float(np.mean([one.gained(steps) for steps in one.sets(size)]))
+
+
+def single(role: str) -> Of:
+    """Accuracy lost by one layer of an encoder, mean over layers."""
+    return lambda one: float(np.mean([one.lost((step,), role) for step in one.steps]))
+
+
+def memory(step: str, by: Rule = "LayerMem") -> Of:
+    """What a step memorizes."""
+    return lambda one: one.memory(by)[step]
+
+
+def at(layer: str, after: str | None = None) -> Of:
+    """Mirrored estimate of a layer, before or after a step was replaced."""
+    return lambda one: one.at(layer, after)
+
+
+def alike(role: str, which: int = 0, step: str | None = None) -> Of:
+    """Cosine of f's BatchNorms and another encoder's: 0 both, 1 weights, 2 biases, 3 by chance; None: the mean."""
+
+    def of(one: Run) -> float:
+        each = one.similarity[role]
+        return float(np.mean([each[name][which] for name in (each if step is None else [step])]))
+
+    return of
+
+
+def less(a: Of, b: Of) -> Of:
+    """One number less another of the same run."""
+    return lambda one: a(one) - b(one)

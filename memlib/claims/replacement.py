@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from memlib.claims import replaced
 from memlib.claims.pairs import interval
-from memlib.claims.replaced import RULES, Rule, Run
+from memlib.claims.replaced import RULES, Of, Rule, Run, alike, chosen, gained, less, lost, mean_lost, single
 from memlib.claims.rules import MARGIN, Claim, Null, Verdict, correct, every, verdict
 from memlib.stats import Interval, kendall
 
@@ -100,9 +101,6 @@ UNCHANGED = Claim(
 CLAIMS = (LEAST, RANDOM, LAST, RANK, GAIN, FOREIGN, BATCHNORM, DROPS, UNCHANGED)
 
 
-Of = Callable[[Run], float]
-
-
 def over(runs: Sequence[Run], of: Of, step: float = 0.0) -> Interval:
     """Interval of a number over runs, each of which has encoders of its own."""
     return interval([of(one) for one in runs], sum(one.tested for one in runs), step)
@@ -119,20 +117,15 @@ def _judge(
 ) -> Verdict:
     """Judge a number over runs against the same where there is nothing to find, within runs."""
     found = [
-        Null(name, over(runs, null, step), over(runs, lambda r, n=null: of(r) - n(r), step))  # type: ignore[misc]
-        for name, null in (nulls or {}).items()
+        Null(name, over(runs, null, step), over(runs, less(of, null), step)) for name, null in (nulls or {}).items()
     ]
     return verdict(over(runs, of, step), sign, found, margin, claim=claim)
 
 
 def _contrast(size: int, by: Rule, role: str = "donor", gain: bool = False) -> Of:
     """What the most memorizing layers cost, or gain, less the least memorizing ones."""
-
-    def of(one: Run) -> float:
-        what = one.gained if gain else one.lost
-        return what(one.chosen(size, by), role) - what(one.chosen(size, by, most=False), role)
-
-    return of
+    what = gained if gain else lost
+    return less(what(chosen(size, by), role), what(chosen(size, by, most=False), role))
 
 
 def _against_least(claim: Claim, runs: Sequence[Run], gain: bool = False) -> Verdict:
@@ -160,20 +153,11 @@ def gain(runs: Sequence[Run]) -> Verdict:
     return _against_least(GAIN, runs, gain=True)
 
 
-def mean_lost(size: int) -> Of:
-    """Accuracy lost by random layers: the mean of all sets of that size."""
-    return lambda one: float(np.mean([one.lost(steps) for steps in one.sets(size)]))
-
-
 def random(runs: Sequence[Run]) -> Verdict:
     """Accuracy lost, most memorizing less all sets of as many layers."""
     parts = {
-        f"{size} by {by}": _judge(
-            RANDOM,
-            lambda one, s=size, b=by: one.lost(one.chosen(s, b)) - mean_lost(s)(one),  # type: ignore[misc]
-            runs,  # type: ignore[misc]
-        )
-        for size in _few(runs)
+        f"{n} by {by}": _judge(RANDOM, less(lost(chosen(n, by)), mean_lost(n)), runs)
+        for n in _few(runs)
         for by in RULES
     }
     return every(RANDOM, parts)
@@ -181,15 +165,8 @@ def random(runs: Sequence[Run]) -> Verdict:
 
 def last(runs: Sequence[Run]) -> Verdict:
     """Accuracy lost, largest deltas less last layers, for each number of layers."""
-    parts = {
-        f"{size}": _judge(
-            LAST,
-            lambda one, s=size: one.lost(one.chosen(s, "delta")) - one.lost(one.steps[-s:]),  # type: ignore[misc]
-            runs,  # type: ignore[misc]
-        )
-        for size in runs[0].sizes()
-    }
-    return every(LAST, parts)
+    more = {n: less(lost(chosen(n, "delta")), lost(replaced.last(n))) for n in runs[0].sizes()}
+    return every(LAST, {str(n): _judge(LAST, of, runs) for n, of in more.items()})
 
 
 def tau(score: Callable[[Run], Mapping[str, float]], role: str = "donor") -> Of:
@@ -216,7 +193,8 @@ def size(one: Run) -> dict[str, float]:
 
 def rank(runs: Sequence[Run]) -> Verdict:
     """Tau of memorization and cost, against depth, size, and what layers of other encoders cost."""
-    count, parts = len(runs[0].steps), {}
+    count = len(runs[0].steps)
+    parts: dict[str, Verdict] = {}
     for by in RULES:
 
         def memory(one: Run, by: Rule = by) -> dict[str, float]:
@@ -235,17 +213,7 @@ def rank(runs: Sequence[Run]) -> Verdict:
 
 def foreign(runs: Sequence[Run]) -> Verdict:
     """Accuracy lost by the donor's single layers less by g's."""
-    return _judge(FOREIGN, lambda one: single(one, "donor") - single(one, "g"), runs)
-
-
-def single(one: Run, role: str) -> float:
-    """Accuracy lost by one layer of an encoder, mean over layers."""
-    return float(np.mean([one.lost((step,), role) for step in one.steps]))
-
-
-def alike(role: str, which: int = 0) -> Of:
-    """Cosine of f's BatchNorms and another encoder's, mean over layers: 0 both, 1 weights, 2 biases, 3 by chance."""
-    return lambda one: float(np.mean([each[which] for each in one.similarity[role].values()]))
+    return _judge(FOREIGN, less(single("donor"), single("g")), runs)
 
 
 def batchnorm(runs: Sequence[Run]) -> Verdict:
@@ -255,11 +223,8 @@ def batchnorm(runs: Sequence[Run]) -> Verdict:
 
 def drops(runs: Sequence[Run]) -> Verdict:
     """Mirrored estimate of each layer before less after its own replacement."""
-
-    def of(step: str) -> Of:
-        return lambda one: one.at(one.rows[step]) - one.at(one.rows[step], step)
-
-    return every(DROPS, {step: _judge(DROPS, of(step), runs, margin=MARGIN) for step in runs[0].steps})
+    fallen = {step: less(replaced.at(row), replaced.at(row, step)) for step, row in runs[0].rows.items()}
+    return every(DROPS, {step: _judge(DROPS, of, runs, margin=MARGIN) for step, of in fallen.items()})
 
 
 def unchanged(runs: Sequence[Run]) -> Verdict:
@@ -287,9 +252,9 @@ def takeaways(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:
     """Three sentences, made from the page's numbers."""
     found = {v.claim.key: v for v in verdicts if v.claim}
     words = {key: v.verdict for key, v in found.items()}
-    costs = {step: over(runs, lambda one, s=step: one.lost((s,))) for step in runs[0].steps}  # type: ignore[misc]
+    costs = {step: over(runs, lost((step,))) for step in runs[0].steps}
     dearest, cheapest = (pick(costs, key=lambda step: costs[step].mean) for pick in (max, min))
-    said = {role: points(over(runs, lambda one, r=role: single(one, r))) for role in ("donor", "g", "untrained")}  # type: ignore[misc]
+    said = {role: points(over(runs, single(role))) for role in ("donor", "g", "untrained")}
     return [
         f"Layer {dearest} costs most accuracy when it is replaced, {points(costs[dearest])} percentage points, and "
         f"layer {cheapest} least, {points(costs[cheapest])}: that the most memorizing layers cost more than the "

@@ -55,8 +55,8 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         for row in f.layers
         if row.name in ends.values() or row.name == "output" or (row.numbered and row.kind == "residual")
     ]
-    pairs = [(f, encoders["g"])]
-    pairs += [(replace(f, donor, step.parts), replace(encoders["g"], donor, step.parts)) for step in steps]  # type: ignore[misc]
+    pairs: list[tuple[nn.Module, nn.Module]] = [(f, encoders["g"])]
+    pairs += [(replace(f, donor, step.parts), replace(encoders["g"], donor, step.parts)) for step in steps]
     mirrored, layermem = zip(*_memorization(experiment, pairs, layers), strict=True)
     normed = [step for step in steps if _norms(f, step)]
     alike = [[_similarity(_norms(f, s), _norms(encoders[role], s)) for s in normed] for role in ROLES[1:]]
@@ -110,7 +110,7 @@ def _memorization(
         sweeps = measure.sweep(
             pair, dataset.images[points], train.views_of(spec), layers, views=experiment.choice("views")
         )
-        scores = [metrics.sslmem(*(sweep.align[layer] for sweep in sweeps)) for layer in layers]  # type: ignore[arg-type]
+        scores = [metrics.sslmem(sweeps[0].align[layer], sweeps[1].align[layer]) for layer in layers]
         logs = torch.stack([torch.from_numpy(log_ratio(score.numpy())) for score in scores])  # [L, N]
         sets = torch.stack([torch.stack(scores)[:, side].mean(1) for side in (candidate, ~candidate)])  # [2, L]
         yield ((logs[:, candidate].mean(1) - logs[:, ~candidate].mean(1)) / 2).float(), sets

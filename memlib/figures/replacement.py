@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from memlib import paper
-from memlib.claims import replacement
-from memlib.claims.replaced import RULES, Run, Steps
+from memlib.claims import replaced, replacement
+from memlib.claims.replaced import RULES, Of, Pick, Run, Steps, gained, lost
 from memlib.figures.html import Html, table
 from memlib.figures.style import COLOURS, WIDTH, shown_once
 from memlib.paper.replacement import Row
@@ -37,16 +37,16 @@ def replacement_map(runs: Sequence[Run]) -> Any:
     if steps == tuple("12345678"):
         shown["paper A"] = {tuple(s.split()): _paper_lost(s) for s in paper.TABLE_30_32_33}
     figure, axes = plt.subplots(len(shown), 1, figsize=(WIDTH, 5.2 * len(shown)), squeeze=False, layout="constrained")
-    for ax, (name, lost) in zip(axes.flat, shown.items(), strict=True):
+    for ax, (name, cost) in zip(axes.flat, shown.items(), strict=True):
         values = np.full((len(steps) + 1, len(steps)), np.nan)
         for i, step in enumerate(steps):
-            values[i, i] = lost.get((step,), np.nan)
-            values[-1, i] = _mean([v for s, v in lost.items() if len(s) == 3 and step in s])
+            values[i, i] = cost.get((step,), np.nan)
+            values[-1, i] = _mean([v for s, v in cost.items() if len(s) == 3 and step in s])
         for i, j in combinations(range(len(steps)), 2):
-            two = [v for s, v in lost.items() if len(s) == 2 and {steps[i], steps[j]} == set(s)]
-            three = [v for s, v in lost.items() if len(s) == 3 and {steps[i], steps[j]} < set(s)]
+            two = [v for s, v in cost.items() if len(s) == 2 and {steps[i], steps[j]} == set(s)]
+            three = [v for s, v in cost.items() if len(s) == 3 and {steps[i], steps[j]} < set(s)]
             values[j, i] = _mean(two or three)
-        texts = np.vectorize(lambda v: "" if np.isnan(v) else f"{v + 0.0:.0f}".replace("-", "−"))(values)
+        texts = np.vectorize(lambda v: "" if np.isnan(v) else f"{round(v) + 0:.0f}".replace("-", "−"))(values)
         sns.heatmap(
             values, ax=ax, mask=np.isnan(values), cmap="cividis", annot=texts, fmt="", annot_kws={"size": 10.5},
             cbar=False, xticklabels=steps, yticklabels=[*steps, "threes"], square=len(steps) < 10,
@@ -78,11 +78,14 @@ def replacement_scatter(runs: Sequence[Run]) -> Any:
     """What a layer memorizes against the accuracy that its replacement costs, by whose layer stands in."""
     import matplotlib.pyplot as plt
 
+    def percent(steps: Steps, role: str) -> Of:
+        return lambda one: 100 * one.lost(steps, role)
+
     figure, axes = plt.subplots(len(STANDS), 1, figsize=(WIDTH, 7.6), sharex=True, sharey=True, layout="constrained")
     for ax, (role, colour, marker, name) in zip(axes, STANDS, strict=True):
         for step in runs[0].steps:
-            x = replacement.over(runs, lambda one, s=step: one.memory()[s])  # type: ignore[misc]
-            y = replacement.over(runs, lambda one, s=step, k=role: 100 * one.lost((s,), k))  # type: ignore[misc]
+            x = replacement.over(runs, replaced.memory(step))
+            y = replacement.over(runs, percent((step,), role))
             ax.errorbar(
                 x.mean, y.mean, xerr=_bounds(x), yerr=_bounds(y), fmt=marker, color=COLOURS[colour], capsize=2,
                 markersize=5, linewidth=1, alpha=0.9,
@@ -111,7 +114,7 @@ def replaced_curves(runs: Sequence[Run]) -> Any:
         ax.plot(curve, "-", color=colour, linewidth=1.1, label=f"{step} replaced")
         at = layers.index(runs[0].rows[step])
         ax.plot(at, curve[at], "X", color=colour, markersize=7)
-    before = [replacement.over(runs, lambda one, n=name: one.at(n)) for name in layers]  # type: ignore[misc]
+    before = [replacement.over(runs, replaced.at(name)) for name in layers]
     ax.errorbar(
         np.arange(len(layers)), mean[0], yerr=np.hstack([_bounds(i) for i in before]), fmt="o-", capsize=2,
         color=COLOURS["S_I"], markersize=4, label="before",
@@ -127,22 +130,16 @@ def single_table(runs: Sequence[Run]) -> Html:
     """A row a layer: what it memorizes, what its replacement costs by whose layer stands in, and gains (Table 30)."""
     import pandas as pd
 
-    rows = []
+    rows, added = [], runs[0].memory("delta")
     for step in runs[0].steps:
-        one: Steps = (step,)
         rows.append(
             {
                 "layer": step,
                 "parameters": f"{runs[0].parameters[step]:,}",
-                "mirrored LayerMem": _text(runs, lambda r, s=step: r.memory()[s]),  # type: ignore[misc]
-                "delta": _text(runs, lambda r, s=step: r.memory("delta")[s])  # type: ignore[misc]
-                if step in runs[0].memory("delta")
-                else None,  # type: ignore[misc]
-                **{
-                    f"lost, {name}": _points(runs, lambda r, k=role, s=one: r.lost(s, k))  # type: ignore[misc]
-                    for role, _, _, name in STANDS
-                },  # type: ignore[misc]
-                "gained there": _points(runs, lambda r, s=one: r.gained(s)),  # type: ignore[misc]
+                "mirrored LayerMem": _text(runs, replaced.memory(step)),
+                "delta": _text(runs, replaced.memory(step, "delta")) if step in added else None,
+                **{f"lost, {name}": _points(runs, lost((step,), role)) for role, _, _, name in STANDS},
+                "gained there": _points(runs, gained((step,))),
                 **(
                     {"lost, paper": f"{_paper_lost(step):.1f}", "gained, paper": _minus(f"{_paper_gained(step):.1f}")}
                     if step in paper.TABLE_30_32_33
@@ -164,10 +161,10 @@ def choice_table(runs: Sequence[Run], donor: str = "stl10") -> Html:
     rows = []
     printed = {1: paper.TABLE_23, 3: paper.TABLE_22}
     for size in runs[0].sizes():
-        names = {
-            **{f"most, {by}": (lambda r, n=size, b=by: r.chosen(n, b)) for by in RULES},  # type: ignore[misc]
-            "last": lambda r, n=size: r.steps[-n:],
-            **{f"least, {by}": (lambda r, n=size, b=by: r.chosen(n, b, most=False)) for by in RULES},  # type: ignore[misc]
+        names: dict[str, Pick] = {
+            **{f"most, {by}": replaced.chosen(size, by) for by in RULES},
+            "last": replaced.last(size),
+            **{f"least, {by}": replaced.chosen(size, by, most=False) for by in RULES},
         }
         for name, choose in names.items():
             chosen = dict.fromkeys(" ".join(choose(r)) for r in runs)
@@ -176,8 +173,8 @@ def choice_table(runs: Sequence[Run], donor: str = "stl10") -> Html:
                     "layers": size,
                     "chosen": name,
                     "which": ", ".join(chosen),
-                    "lost": _points(runs, lambda r, c=choose: r.lost(c(r))),  # type: ignore[misc]
-                    "gained there": _points(runs, lambda r, c=choose: r.gained(c(r))),  # type: ignore[misc]
+                    "lost": _points(runs, lost(choose)),
+                    "gained there": _points(runs, gained(choose)),
                     **_printed(printed.get(size, {}).get(donor, {}), name),
                 }
             )
@@ -186,8 +183,8 @@ def choice_table(runs: Sequence[Run], donor: str = "stl10") -> Html:
                 "layers": size,
                 "chosen": "random",
                 "which": f"mean of all {len(runs[0].sets(size))}",
-                "lost": _points(runs, replacement.mean_lost(size)),
-                "gained there": _points(runs, lambda r, n=size: float(np.mean([r.gained(s) for s in r.sets(n)]))),  # type: ignore[misc]
+                "lost": _points(runs, replaced.mean_lost(size)),
+                "gained there": _points(runs, replaced.mean_gained(size)),
                 **_printed(printed.get(size, {}).get(donor, {}), "random"),
             }
         )
@@ -210,13 +207,15 @@ def whole_table(runs: Sequence[Run]) -> Html:
     """Accuracy of f, and of the encoders whose layers stood in, on each data set that was probed."""
     import pandas as pd
 
-    def row(name: str, of: Callable[[Run], dict[str, float]]) -> dict[str, str]:
-        probed = list(runs[0].accuracy["f", ()])
-        return {"encoder": name} | {p: f"{_points(runs, lambda r, k=p: of(r)[k])} %" for p in probed}  # type: ignore[misc]
+    def accuracy(role: str, dataset: str) -> Of:
+        return lambda one: one.accuracy[role, () if role == "f" else one.steps][dataset]
 
-    rows = [row("f, nothing replaced", lambda r: dict(r.accuracy["f", ()]))]
-    for role, _, _, name in STANDS:
-        rows.append(row(f"all layers from: {name}", lambda r, k=role: dict(r.accuracy[k, r.steps])))  # type: ignore[misc]
+    names = {"f": "f, nothing replaced"} | {role: f"all layers from: {name}" for role, _, _, name in STANDS}
+    probed = runs[0].accuracy["f", ()]
+    rows = [
+        {"encoder": name} | {dataset: f"{_points(runs, accuracy(role, dataset))} %" for dataset in probed}
+        for role, name in names.items()
+    ]
     return table(pd.DataFrame(rows))
 
 
@@ -227,7 +226,7 @@ def batchnorm_table(runs: Sequence[Run]) -> Html:
     rows = []
     for step in (*runs[0].similarity["donor"], "mean"):
         found = {
-            name: _text(runs, lambda r, k=role, w=which, s=step: _cosine(r, k, w, s))  # type: ignore[misc]
+            name: _text(runs, replaced.alike(role, which, None if step == "mean" else step))
             for name, role, which in (
                 ("donor", "donor", 0), ("donor, units permuted", "donor", 3), ("donor, weights", "donor", 1),
                 ("donor, biases", "donor", 2), ("same data set", "g", 0), ("untrained", "untrained", 0),
@@ -238,17 +237,13 @@ def batchnorm_table(runs: Sequence[Run]) -> Html:
     return table(pd.DataFrame(rows))
 
 
-def _cosine(one: Run, role: str, which: int, step: str) -> float:
-    return replacement.alike(role, which)(one) if step == "mean" else float(one.similarity[role][step][which])
-
-
 def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _text(runs: Sequence[Run], of: Callable[[Run], float]) -> str:
+def _text(runs: Sequence[Run], of: Of) -> str:
     return _minus(str(replacement.over(runs, of)).replace(" (one pair)", ""))
 
 
-def _points(runs: Sequence[Run], of: Callable[[Run], float]) -> str:
+def _points(runs: Sequence[Run], of: Of) -> str:
     return _minus(replacement.points(replacement.over(runs, of)))
