@@ -83,6 +83,7 @@ def test_a_gain_without_cost_following_memorization_is_none():
 
 def test_a_change_behind_the_replaced_layer_is_seen():
     assert page(behind=0.02)["unchanged"].verdict == "does not hold"
+    assert page(behind=-0.01)["unchanged"].parts["8"].verdict == "does not hold"  # .025 before
 
 
 def test_similarity_that_any_units_have_is_none():
