@@ -207,7 +207,7 @@ def rank(runs: Sequence[Run]) -> Verdict:
             UNTRAINED: tau(memory, "untrained"),
         }
         parts[by] = _judge(RANK, tau(memory), runs, nulls, step=_grid(len(memory(runs[0]))))
-    return every(RANK, parts)  # type: ignore[arg-type]
+    return every(RANK, parts)
 
 
 def _grid(layers: int) -> float:

@@ -9,13 +9,15 @@ goes, in the scope `total` of all units together, and in `only <layer>` of one l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from memlib import data, measure, probe, train
+from memlib import data, measure, train
 from memlib.encoders import Encoder, Layer
+from memlib.experiments.probed import accuracies
 from memlib.studies import Experiment
 from memlib.surgery import silenced_features
 
@@ -32,8 +34,6 @@ ONCE = {  # criteria of one draw: the score they go by, and its sign
 }
 CURVES = ("top", "low", "magnitude", "activation")  # beside random
 ALONE = ("top", "low")  # beside random, in one layer alone
-SEEDS = 3
-BYTES = 2**31  # of features at a time
 
 Variant = tuple[str, str, float, int]  # scope, criterion, share, draw
 
@@ -69,10 +69,11 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "scores": scores,
         "taken": torch.tensor([[[len(one.get(n, ())) for n in counts] for one in side] for side in pruned]).short(),
     }
+    made = [partial(silenced_features, e, precision=experiment.choice("precision")) for e in encoders]
     for i, name in enumerate(experiment.probe):
         some = [side if i == 0 else side[:table] for side in pruned]
-        accuracies = [_accuracies(experiment, e, side, name) for e, side in zip(encoders, some, strict=True)]
-        arrays[f"accuracy-{name}"] = torch.stack(accuracies)
+        found = [accuracies(experiment, *each, name) for each in zip(encoders, some, made, strict=True)]
+        arrays[f"accuracy-{name}"] = torch.stack(found)
     header = {
         "variants": [list(variant) for variant in variants],
         "table": table,
@@ -172,25 +173,3 @@ def magnitude(encoder: Encoder, row: Layer) -> Tensor:
     """
     weights = [p for p in encoder.get_submodule(row.module).parameters() if p.ndim > 1][-1]
     return torch.linalg.vector_norm(weights.detach().flatten(1).float(), dim=1).cpu()
-
-
-def _accuracies(
-    experiment: Experiment, encoder: Encoder, pruned: Sequence[Mapping[str, Tensor]], name: str
-) -> Tensor:
-    """Accuracy of linear probes on a data set [V, S]; all variants that memory has room for are solved together."""
-    size, device = experiment.encoder("f").size, next(encoder.parameters()).device
-    sets = [data.load(name, split, size=size) for split in ("train", "test")]
-    counts = (experiment.probe_points, experiment.choice("tested"))
-    images = [one.images[:n] for one, n in zip(sets, counts, strict=True)]
-    labels = [one.labels[:n] for one, n in zip(sets, counts, strict=True)]
-    at_once = max(1, BYTES // (4 * encoder.dim * sum(map(len, labels))))
-    found = []
-    for start in range(0, len(pruned), at_once):
-        known, asked = (
-            silenced_features(
-                encoder, pruned[start : start + at_once], part, precision=experiment.choice("precision")
-            ).to(device)
-            for part in images
-        )
-        found += [one.each for one in probe.grid(known, labels[0], asked, labels[1], seeds=SEEDS)]
-    return torch.tensor(found)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from memlib import data, measure, metrics, probe, train
+from memlib import data, measure, metrics, train
 from memlib.encoders import Encoder, Step, previous
 from memlib.encoders.base import parameters
+from memlib.experiments.probed import accuracies
 from memlib.stats import log_ratio
 from memlib.studies import Experiment
 from memlib.surgery import features, replace, subsets
 from memlib.surgery.variants import Variant
 
 ROLES = ("f", "donor", "g", "untrained")  # whose layers stand in: f's own; another data set's; two controls
-BYTES = 2**31  # of features at a time: all variants of a ResNet9 at the published scale, some of a ResNet50
-SEEDS = 3
 
 
 def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -47,7 +47,8 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for role, sizes in (("donor", experiment.choice("sizes")), ("g", (1,)), ("untrained", (1,))):
         variants += [(role, variant) for variant in subsets(names, sizes, role)]
         variants.append((role, dict.fromkeys(names, role)))  # the other encoder as a whole
-    accuracy = [_accuracies(experiment, encoders, [v for _, v in variants], name) for name in experiment.probe]
+    which, made = [variant for _, variant in variants], partial(features, encoders)
+    accuracy = [accuracies(experiment, f, which, made, name) for name in experiment.probe]
 
     ends = {step.name: _end(f, step) for step in steps}
     layers = [
@@ -77,24 +78,6 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "tested": len(data.load(experiment.probe[0], "test").labels[: experiment.choice("tested")]),
     }
     return arrays, header
-
-
-def _accuracies(
-    experiment: Experiment, encoders: Mapping[str, Encoder], variants: Sequence[Variant], name: str
-) -> Tensor:
-    """Accuracy of linear probes on a data set [V, S]; all variants that memory has room for are solved together."""
-    f = encoders["f"]
-    size, device = experiment.encoder("f").size, next(f.parameters()).device
-    sets = [data.load(name, split, size=size) for split in ("train", "test")]
-    counts = (experiment.probe_points, experiment.choice("tested"))
-    images = [one.images[:n] for one, n in zip(sets, counts, strict=True)]
-    labels = [one.labels[:n] for one, n in zip(sets, counts, strict=True)]
-    at_once = max(1, BYTES // (4 * f.dim * sum(map(len, labels))))
-    found = []
-    for some in (variants[i : i + at_once] for i in range(0, len(variants), at_once)):
-        known, asked = (features(encoders, some, part).to(device) for part in images)
-        found += [one.each for one in probe.grid(known, labels[0], asked, labels[1], seeds=SEEDS)]
-    return torch.tensor(found)
 
 
 def _memorization(

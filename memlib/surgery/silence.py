@@ -115,7 +115,7 @@ def _placed(model: nn.Module, units: Units) -> Placed:
             modules = resolve(model, [path])
         except KeyError as error:
             raise nearest(name, [*table, *(known for known, _ in model.named_modules() if known)], "layer") from error
-        if path not in modules or path not in modules[path][1]:  # type: ignore[operator]
+        if path not in modules or path not in (modules[path][1] or {}):
             raise ValueError(f"layer {name!r}: allowed is the name of one layer, without a pattern, call or item")
         module, indices = modules[path][0], _indices(name, chosen)
         count = row.units if row else _count(module)

@@ -47,3 +47,14 @@ def speed():
             assert value >= TOLERANCE * target, f"{name}: {value:.2f} {unit}, and {TOLERANCE} of {target:g} is needed"
 
     return report
+
+
+@pytest.fixture
+def one_thread():
+    """A single thread, whose processor time other work on the machine hardly disturbs."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -22,14 +22,6 @@ TARGETS = {  # shares of the bare forward's throughput
 }
 
 
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def prepared():
     """Views made beforehand: uint8 images, and an augmentation that hands the views out in turn."""

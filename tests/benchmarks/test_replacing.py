@@ -12,14 +12,6 @@ IMAGES, ROUNDS = 64, 3
 TARGET = 2.5  # times as fast: less than 40 % of the time; of the arithmetic it is 34 %
 
 
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_a_tree_of_replacements_is_faster_than_each_from_the_image(speed):
     torch.manual_seed(0)
