@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from memlib import encoders, studies
 from memlib.data import FINGERPRINTS
@@ -194,3 +195,20 @@ def test_every_encoder_of_the_papers_scale_takes_two_steps_at_full_width(spec):
 @pytest.mark.parametrize("spec", LARGE, ids=named)
 def test_every_large_encoder_of_the_papers_scale_takes_two_steps_at_full_width(spec):
     assert two_steps(spec, 2) == []
+
+
+@pytest.mark.parametrize("name", studies.SCALES)
+def test_what_is_merged_into_a_design_states_nothing_twice(name):
+    """YAML libraries, and releases of PyYAML (6.0.4), differ in which of several merged mappings comes first."""
+    text = (Path(studies.__file__).parents[2] / "notebooks" / "scales" / f"{name}.yaml").read_text()
+    pending = [yaml.compose(text)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, yaml.MappingNode):
+            pending += [value for _, value in node.value]
+            for key, merged in node.value:
+                if key.value == "<<" and isinstance(merged, yaml.SequenceNode):
+                    stated = [one.value for mapping in merged.value for one, _ in mapping.value]
+                    assert len(stated) == len(set(stated)), f"line {merged.start_mark.line + 1}: {stated}"
+        elif isinstance(node, yaml.SequenceNode):
+            pending += node.value
