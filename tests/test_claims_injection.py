@@ -42,7 +42,9 @@ def outcome(seed, rises=CLAIMED, spill=0.0, holds=("one", "points", "copies")):
         "epochs": list(EPOCHS),
         "units": UNITS,
     }
-    return SimpleNamespace(arrays=arrays, header=header | {"point": 5, "silent": True})
+    learned = {"f": 0.5 + 0.01 * (seed % 2), "untrained": 0.4}
+    header |= {"point": 5, "silent": True, "accuracy": learned, "cosine": {"same": 0.8, "different": 0.1}}
+    return SimpleNamespace(arrays=arrays, header=header)
 
 
 def page(runs=4, **changes):
@@ -95,6 +97,27 @@ def test_a_unit_that_is_not_silent_is_called_the_lowest():
     assert "lowest" in said
     assert "silent unit" not in said
     assert "the lowest unit's" in injection.takeaways(runs, list(found.values()))[0]
+
+
+def test_without_a_silent_unit_claims_about_one_are_not_tested():
+    made = [outcome(seed) for seed in range(4)]
+    for one in made:
+        one.header["silent"] = False
+    found = {v.claim.key: v for v in injection.page([injection.run(one) for one in made])}
+    open_ones = {key for key, v in found.items() if v.verdict == "not tested here"}
+    assert open_ones == {claim.key for claim in injection.OF_SILENT}
+    assert "a silent unit, which did not run" in found["silent"].reason
+
+
+def test_encoders_that_learned_nothing_are_not_judged():
+    made = [outcome(seed) for seed in range(4)]
+    for one in made:
+        one.header["accuracy"]["untrained"] = one.header["accuracy"]["f"] + 0.01
+    runs = [injection.run(one) for one in made]
+    found = injection.page(runs)
+    assert {v.verdict for v in found} == {"not tested here"}
+    assert all("no better after training" in v.reason for v in found)
+    assert "52.0 %" in repr(figures.injection_encoders(runs))
 
 
 def test_copies_that_do_no_more_than_different_points_are_seen():

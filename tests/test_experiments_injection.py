@@ -15,9 +15,9 @@ SPEC = EncoderSpec(framework="simsiam", arch="resnet18", dataset="digits", subse
 CHOICES = {"points": 12, "views": 2, "epochs": (0, 1, 3), "batch": 3, "pool": 2, "lr": 0.05, "weight_decay": 0.01}
 
 
-def planned(spec=SPEC, **choices):
+def planned(spec=SPEC, probed=("digits",), **choices):
     return studies.Experiment(
-        "injection-0", "injection", (("f", spec),), (), None, tuple((CHOICES | choices).items())
+        "injection-0", "injection", (("f", spec), ("untrained", spec)), probed, 100, tuple((CHOICES | choices).items())
     )
 
 
@@ -94,6 +94,22 @@ def test_a_run_is_small_finite_and_the_same_again(outcome):
     assert len(data.load("digits", "test")) > arrays["points"].max()
 
 
+def test_what_the_encoder_learned_stands_beside_it(outcome):
+    _, header = outcome
+    assert header["accuracy"]["f"] == header["accuracy"]["untrained"]  # no epoch was trained
+    assert 0 < header["accuracy"]["f"] < 1
+
+
+def test_cosines_are_the_means_over_pairs_of_views_and_one_where_all_is_the_same():
+    found = torch.randn(4, 3, 5)
+    unit = torch.nn.functional.normalize(found.double(), dim=-1)
+    each = torch.einsum("nvu,mwu->nmvw", unit, unit)
+    same = torch.stack([each[i, i][~torch.eye(3).bool()].mean() for i in range(4)]).mean()
+    different = torch.stack([each[i, j].mean() for i in range(4) for j in range(4) if i != j]).mean()
+    assert injection.cosines(found) == pytest.approx({"same": same.item(), "different": different.item()})
+    assert injection.cosines(torch.ones(4, 3, 5)) == pytest.approx({"same": 1, "different": 1})
+
+
 def test_a_unit_that_one_view_wakes_up_is_not_the_highest_and_a_silent_one_is_silent_everywhere():
     before = torch.rand(3, 6, 5) + 0.5
     before[:, :, 0] = 0  # silent
@@ -123,3 +139,9 @@ def test_a_unit_that_one_view_wakes_up_is_not_the_highest_and_a_silent_one_is_si
 def test_bad_input_is_named_before_anything_is_trained(spec, choices, text):
     with pytest.raises(ValueError, match=text):
         injection.run(planned(spec, **choices))
+
+
+@pytest.mark.parametrize("probed", [(), ("digits", "cifar10")])
+def test_what_was_learned_is_probed_on_one_data_set(probed):
+    with pytest.raises(ValueError, match="allowed is one data set"):
+        injection.run(planned(probed=probed))

@@ -19,7 +19,7 @@ ROLES = {
     "donor": dataclasses.replace(SPEC, seed=2),
     "untrained": dataclasses.replace(SPEC, seed=3),
 }
-CHOICES = (("sizes", (1,)), ("tested", 40), ("views", 2))
+CHOICES = (("sizes", (1,)), ("drawn", None), ("tested", 40), ("views", 2))
 
 
 def planned(**roles):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memlib.claims.pairs import interval
-from memlib.claims.rules import MARGIN, Claim, Null, Verdict, correct, every, verdict
+from memlib.claims.rules import MARGIN, Claim, Null, Verdict, correct, elsewhere, every, unlearned, verdict
 from memlib.stats import Interval
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ COPIES = Claim(
     OVER,
 )
 CLAIMS = (RISES, SILENT, REMAINS, OTHERS, SPECIFIC, SAME, COPIES)
+OF_SILENT = (SILENT, REMAINS, SAME, COPIES)  # speak of a unit that was silent before
+SHARE = 0.1  # of the epochs: a point that is the strongest at fewer beyond chance is not the unit's
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class Run:
         align: [E, 2], distance between views at the output: of the inserted point, and the mean of the others.
         units: Index of the highest, the silent and a random unit.
         quiet: Whether the silent unit was silent, and not only that of the lowest UnitMem.
+        accuracy: Of linear probes of f and of `untrained`, in [0, 1].
+        cosine: Of f's features, between views of the `same` point and of `different` ones.
     """
 
     epochs: tuple[int, ...]
@@ -112,6 +116,12 @@ class Run:
     strongest: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
     activation: Mapping[tuple[str, str], Array]
     align: Mapping[tuple[str, str], Array]
+    accuracy: Mapping[str, float]
+    cosine: Mapping[str, float]
+
+    def gain(self) -> float:
+        """What training added to the accuracy of a linear probe."""
+        return self.accuracy["f"] - self.accuracy["untrained"]
 
     def curve(self, inserted: str, way: str, unit: str) -> Array:
         """UnitMem of a unit at each of the epochs, [E]; its own tuning, or that of the whole layer."""
@@ -182,6 +192,8 @@ def run(outcome: Any) -> Run:
         },
         of("activation"),
         of("align"),
+        header["accuracy"],
+        header["cosine"],
     )
 
 
@@ -235,7 +247,7 @@ def _strongest(claim: Claim, inserted: str, runs: Sequence[Run]) -> Verdict:
         for way in WAYS:
             share = over(runs, Run.share, inserted, way, unit)
             nulls = [_alone(runs, Run.share, inserted, way, unit)] if unit == "silent" else []
-            parts[f"{called(runs, unit)} unit, {way}"] = verdict(share, 1, nulls, claim=claim)
+            parts[f"{called(runs, unit)} unit, {way}"] = verdict(share, 1, nulls, SHARE, claim=claim)
     return every(claim, parts)
 
 
@@ -274,12 +286,21 @@ def copies(runs: Sequence[Run]) -> Verdict:
 def page(runs: Sequence[Run]) -> list[Verdict]:
     """All verdicts of the page, corrected among themselves (Holm).
 
+    None is judged where a linear probe does not show that the encoders learned anything, and none of those that speak
+    of a silent unit where no encoder has one.
+
     Raises:
         ValueError: Without runs.
     """
     if not runs:
         raise ValueError("no run of the experiment was given")
-    return correct([test(runs) for test in (rises, silent, remains, others, specific, same, copies)])
+    found = correct([test(runs) for test in (rises, silent, remains, others, specific, same, copies)])
+    gain = over(runs, Run.gain)
+    lost = [] if len(runs) < 2 or gain.excludes_zero(1) else [f"these encoders (gain {gain})"]
+    if not any(one.quiet for one in runs):
+        asked, ran = {"unit": "a silent unit"}, {"unit": "the unit of the lowest UnitMem"}
+        found = [elsewhere(v, asked, ran) if v.claim in OF_SILENT else v for v in found]
+    return [unlearned(v, lost, "no better") for v in found]
 
 
 def control_table(runs: Sequence[Run]) -> pd.DataFrame:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+
+from memlib.surgery.variants import highest
 
 Steps = tuple[str, ...]
 Rule = Literal["LayerMem", "delta"]
@@ -27,6 +29,7 @@ class Run:
         parameters: step -> how many it has.
         similarity: role -> {step: cosine of BatchNorms: both, weights, biases, both by chance}.
         tested: test images of a probe.
+        drawn: sizes of which not all sets were replaced -> those drawn at random; others were chosen.
     """
 
     accuracy: Mapping[tuple[str, Steps], Mapping[str, float]]
@@ -39,6 +42,7 @@ class Run:
     parameters: Mapping[str, int]
     similarity: Mapping[str, Mapping[str, Sequence[float]]]
     tested: int
+    drawn: Mapping[int, Sequence[Steps]] = field(default_factory=dict)
 
     @property
     def steps(self) -> Steps:
@@ -46,7 +50,9 @@ class Run:
         return tuple(self.rows)
 
     def sets(self, size: int) -> list[Steps]:
-        """All sets of that size that the donor replaced."""
+        """All sets of that size, or those drawn of them, that the donor replaced."""
+        if size in self.drawn:
+            return list(self.drawn[size])
         return [steps for role, steps in self.accuracy if role == "donor" and len(steps) == size]
 
     def sizes(self) -> list[int]:
@@ -74,9 +80,8 @@ class Run:
 
     def chosen(self, size: int, by: Rule, most: bool = True) -> Steps:
         """The most, or least, memorizing steps, in forward order."""
-        memory = self.memory(by)
-        ranked = sorted(memory, key=lambda step: -memory[step] if most else memory[step])[:size]
-        return tuple(step for step in self.steps if step in ranked)
+        sign = 1 if most else -1
+        return highest({step: sign * score for step, score in self.memory(by).items()}, size)
 
 
 def run(outcome: Any) -> Run:
@@ -101,6 +106,7 @@ def run(outcome: Any) -> Run:
             for role, each in zip(roles, arrays["similarity"], strict=True)
         },
         header["tested"],
+        {int(size): [tuple(steps) for steps in sets] for size, sets in header.get("drawn", {}).items()},
     )
 
 
@@ -129,7 +135,7 @@ def gained(steps: Steps | Pick, role: str = "donor") -> Of:
 
 
 def mean_lost(size: int) -> Of:
-    """Accuracy lost by random layers: the mean of all sets of that size."""
+    """Accuracy lost by random layers: the mean of all sets of that size, or of those drawn."""
     return lambda one: float(np.mean([one.lost(steps) for steps in one.sets(size)]))
 
 

@@ -4,6 +4,9 @@ A test image is learned by one unit of the last convolution of a ResNet18, or by
 and everything else frozen. Behind the unit stand the sum with the block's shortcut, a ReLU, and the average pool: the
 unit's activation is a feature of the output. What stands before the layer is the same at every epoch, so that all
 views, those of training too, go through it once.
+
+Whether the encoder has learned anything to insert into is measured beside it: a linear probe against that of the same
+encoder before training, and whether its features tell points apart at all.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
-from memlib import data, metrics, splits, train
+from memlib import data, metrics, probe, splits, train
 from memlib.distances import view_distance
 from memlib.encoders import Encoder
 from memlib.objectives import Objective, build_objective
@@ -65,8 +69,9 @@ class Tail(nn.Module):
 
 
 def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
-    """One encoder, role f: UnitMem of all units of the layer at each of the epochs, for each way of tuning.
+    """One encoder: UnitMem of all units of the layer at each of the epochs, for each way of tuning.
 
+    Roles: f, and `untrained`, the same before training. `probe` names the one data set on which both are probed.
     Choices: `points` test images, all measured and in table 14a all inserted; `views` of each that measure;
     `epochs` at which they do; `batch` pairs of views a step (14a and 14b); `pool`, views of each point that training
     draws from (of a single point 64 times as many); `lr` and `weight_decay` of SGD with momentum .9.
@@ -75,14 +80,21 @@ def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
         For each `<inserted>-<tuned>` the arrays, E epochs and U units: `unitmem` [E, U]; `strongest` [E, 3], the
         index of the strongest point in the highest, the silent and the random unit; `activation` [E, 3] of these by
         the inserted point; `align` [E, 2], the distance between views at the output of the inserted point, and the
-        others' mean. All of them on views that nothing was selected by. The header says which units and points.
+        others' mean. All of them on views that nothing was selected by. The header says which units and points;
+        `accuracy` {f, untrained} of the probe, 0..1; `cosine` {same, different} of f's features between two views of
+        the same point and of different points.
 
     Raises:
-        ValueError: The encoder is no ResNet18 of SimSiam's, or a choice is out of its range.
+        ValueError: The encoder is no ResNet18 of SimSiam's, a choice is out of its range, or there is not one data
+            set to probe on.
     """
     spec, choose = experiment.encoder("f"), experiment.choice
     epochs, points, views = tuple(choose("epochs")), choose("points"), choose("views")
     _check(spec, epochs, choose("pool"))
+    if len(experiment.probe) != 1:
+        raise ValueError(
+            f"probe={list(experiment.probe)}: allowed is one data set, on which f and untrained are probed"
+        )
     objective = _trained(spec).to("cuda" if torch.cuda.is_available() else "cpu")
     encoder, augment = objective.encoder, train.views_of(spec)
     test = data.load(spec.dataset, "test", size=spec.size)
@@ -138,6 +150,11 @@ def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
         "tuned": list(TUNED),
         "epochs": list(epochs),
         "silent_units": int((torch.cat(before).amax(0) == 0).sum()),
+        "accuracy": {
+            role: probe.probe(one, experiment.probe[0], spec.size, experiment.probe_points).mean
+            for role, one in (("f", encoder), ("untrained", train.encoder(experiment.encoder("untrained"))))
+        },
+        "cosine": cosines(features(tail, score)),
     }
     return arrays, header
 
@@ -201,6 +218,20 @@ def features(tail: nn.Module, inputs: Tensor) -> Tensor:
     """Output features of every view, which are the activations of the layer's units, [N, views, U]."""
     with torch.no_grad():
         return torch.cat([tail(x) for x in inputs.flatten(0, 1).split(BATCH)]).unflatten(0, inputs.shape[:2])
+
+
+def cosines(found: Tensor) -> dict[str, float]:
+    """Mean cosine of features [N, views, U] between views of the `same` point, and of `different` points.
+
+    1 for both is an encoder that has collapsed: it puts out the same for every image.
+    """
+    n, views = found.shape[:2]
+    sums = normalize(found.double(), dim=-1).sum(1)
+    same, every = (sums**2).sum(), (sums.sum(0) ** 2).sum()
+    return {
+        "same": float((same - n * views) / (n * views * (views - 1))),
+        "different": float((every - same) / (n * (n - 1) * views**2)),
+    }
 
 
 def pairs(pool: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor]:

@@ -16,7 +16,7 @@ from memlib.experiments.probed import accuracies
 from memlib.stats import log_ratio
 from memlib.studies import Experiment
 from memlib.surgery import features, replace, subsets
-from memlib.surgery.variants import Variant
+from memlib.surgery.variants import Variant, highest
 
 ROLES = ("f", "donor", "g", "untrained")  # whose layers stand in: f's own; another data set's; two controls
 
@@ -25,8 +25,9 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Replace steps of f by those of the donor, and as controls of g and of an untrained encoder.
 
     Roles: f and g, a pair of which f saw S_C and g S_I; `donor`, of another data set; `untrained`. Choices: `sizes`,
-    how many steps are replaced at once by the donor's (the controls: one); `tested`, test images of a probe (None:
-    all); `views` of a point.
+    how many steps are replaced at once by the donor's (the controls: one); `drawn`, how many sets of a size are drawn
+    beside those that memorization chooses, and the last (None: all sets there are); `tested`, test images of a probe
+    (None: all); `views` of a point.
 
     Returns:
         Arrays: `accuracy` float32 [V, P, S], by variant, data set that is probed and seed; `mirrored` float32
@@ -35,21 +36,14 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         `similarity` float32 [3, B, 4], cosine between the BatchNorms of f and of donor, g and untrained (Table 25):
         of weights and biases, of weights, of biases, and the first by chance; `parameters` int64 [T].
         Header: `variants` [[role, steps]], the first with none; `steps`; `normed`, those B that have BatchNorms;
-        `layers`; `rows` {step: layer at its end}; `previous` {layer: what its delta is taken against}; `tested`
-        images.
+        `layers`; `rows` {step: layer at its end}; `previous` {layer: what its delta is taken against}; `drawn`
+        {size: sets}, where not all were replaced; `tested` images.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoders = {role: train.encoder(experiment.encoder(role)).to(device) for role in ROLES}
     f, donor = encoders["f"], encoders["donor"]
     steps = [step for step in f.steps() if step.parts]
     names = [step.name for step in steps]
-    variants: list[tuple[str, Variant]] = [("f", {})]
-    for role, sizes in (("donor", experiment.choice("sizes")), ("g", (1,)), ("untrained", (1,))):
-        variants += [(role, variant) for variant in subsets(names, sizes, role)]
-        variants.append((role, dict.fromkeys(names, role)))  # the other encoder as a whole
-    which, made = [variant for _, variant in variants], partial(features, encoders)
-    accuracy = [accuracies(experiment, f, which, made, name) for name in experiment.probe]
-
     ends = {step.name: _end(f, step) for step in steps}
     layers = [
         row.name
@@ -59,6 +53,28 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     pairs: list[tuple[nn.Module, nn.Module]] = [(f, encoders["g"])]
     pairs += [(replace(f, donor, step.parts), replace(encoders["g"], donor, step.parts)) for step in steps]
     mirrored, layermem = zip(*_memorization(experiment, pairs, layers), strict=True)
+
+    before = dict(zip(layers, mirrored[0].tolist(), strict=True))
+    earlier = previous(f.layers, layers)
+    scores = [{name: before[row] for name, row in ends.items()}]
+    scores += [{name: before[row] - before[earlier[row]] for name, row in ends.items() if row in earlier}]
+    variants: list[tuple[str, Variant]] = [("f", {})]
+    drawn: dict[int, list[tuple[str, ...]]] = {}
+    for size in experiment.choice("sizes"):
+        sets = [tuple(variant) for variant in subsets(names, (size,), "donor")]
+        count = experiment.choice("drawn")
+        if count is not None and count < len(sets):
+            generator = torch.Generator().manual_seed(experiment.encoder("f").seed)
+            drawn[size] = [sets[i] for i in sorted(torch.randperm(len(sets), generator=generator)[:count].tolist())]
+            chosen = [highest({k: sign * v for k, v in by.items()}, size) for by in scores for sign in (1, -1)]
+            sets = list(dict.fromkeys([*drawn[size], *chosen, tuple(names[-size:])]))
+        variants += [("donor", dict.fromkeys(one, "donor")) for one in sets]
+    variants.append(("donor", dict.fromkeys(names, "donor")))  # the other encoder as a whole
+    for role in ("g", "untrained"):
+        variants += [(role, variant) for variant in [*subsets(names, (1,), role), dict.fromkeys(names, role)]]
+    which, made = [variant for _, variant in variants], partial(features, encoders)
+    accuracy = [accuracies(experiment, f, which, made, name) for name in experiment.probe]
+
     normed = [step for step in steps if _norms(f, step)]
     alike = [[_similarity(_norms(f, s), _norms(encoders[role], s)) for s in normed] for role in ROLES[1:]]
     arrays = {
@@ -74,7 +90,8 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "normed": [step.name for step in normed],
         "layers": layers,
         "rows": ends,
-        "previous": previous(f.layers, layers),
+        "previous": earlier,
+        "drawn": {str(size): [list(one) for one in sets] for size, sets in drawn.items()},
         "tested": len(data.load(experiment.probe[0], "test").labels[: experiment.choice("tested")]),
     }
     return arrays, header

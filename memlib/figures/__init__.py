@@ -5,7 +5,13 @@ from memlib.figures.costs import costs_table, costs_text
 from memlib.figures.finetuning import tuned_budget, tuned_choices, tuned_layers, tuned_sets, tuned_table
 from memlib.figures.html import Html, span, table
 from memlib.figures.images import extreme_images, image_grid, layer_images, unit_images
-from memlib.figures.injection import injection_controls, injection_curves, injection_table, injection_units
+from memlib.figures.injection import (
+    injection_controls,
+    injection_curves,
+    injection_encoders,
+    injection_table,
+    injection_units,
+)
 from memlib.figures.layermem import (
     agreement_maps,
     extreme_curves,
@@ -71,6 +77,7 @@ __all__ = [
     "image_grid",
     "injection_controls",
     "injection_curves",
+    "injection_encoders",
     "injection_table",
     "injection_units",
     "last_layer",

@@ -93,6 +93,27 @@ def injection_controls(runs: Sequence[Run]) -> Html:
     return table(pd.DataFrame(rows))
 
 
+def injection_encoders(runs: Sequence[Run]) -> Html:
+    """What each encoder learned: linear probes after and before training, and how alike its features are."""
+    import pandas as pd
+
+    rows = [
+        {
+            "encoder": i,
+            "linear probe": _percent(one.accuracy["f"]),
+            "before training": _percent(one.accuracy["untrained"]),
+            "cosine of two views of a point": _score(one.cosine["same"]),
+            "of two points": _score(one.cosine["different"]),
+        }
+        for i, one in enumerate(runs)
+    ]
+    return table(pd.DataFrame(rows))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
 def injection_units(runs: Sequence[Run]) -> Html:
     """Which units and points were taken, an encoder a row."""
     import pandas as pd

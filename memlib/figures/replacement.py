@@ -151,7 +151,7 @@ def single_table(runs: Sequence[Run]) -> Html:
 
 
 def choice_table(runs: Sequence[Run], donor: str = "stl10") -> Html:
-    """Tables 21 to 23: the layers that each rule chooses, in each run, and what their replacement costs and gains.
+    """Tables 21 to 24: the layers or blocks that each rule chooses, in each run, and what their replacement costs and gains.
 
     Args:
         donor: data set of the paper's column.
@@ -159,7 +159,7 @@ def choice_table(runs: Sequence[Run], donor: str = "stl10") -> Html:
     import pandas as pd
 
     rows = []
-    printed = {1: paper.TABLE_23, 3: paper.TABLE_22}
+    printed = {1: paper.TABLE_23, 3: paper.TABLE_22} if runs[0].steps == tuple("12345678") else {3: paper.TABLE_24}
     for size in runs[0].sizes():
         names: dict[str, Pick] = {
             **{f"most, {by}": replaced.chosen(size, by) for by in RULES},
@@ -182,7 +182,7 @@ def choice_table(runs: Sequence[Run], donor: str = "stl10") -> Html:
             {
                 "layers": size,
                 "chosen": "random",
-                "which": f"mean of all {len(runs[0].sets(size))}",
+                "which": f"mean of {'' if size in runs[0].drawn else 'all '}{len(runs[0].sets(size))}",
                 "lost": _points(runs, replaced.mean_lost(size)),
                 "gained there": _points(runs, replaced.mean_gained(size)),
                 **_printed(printed.get(size, {}).get(donor, {}), "random"),

@@ -11,7 +11,7 @@ from memlib.studies.designs import pairs, scale
 
 RECIPE = 1  # changes when the meaning of an experiment does
 CHOICES: dict[str, tuple[str, ...]] = {  # kind, which is a module of memlib.experiments: what a scale chooses of it
-    "replacement": ("sizes", "tested", "views"),
+    "replacement": ("sizes", "drawn", "tested", "views"),
     "finetuning": ("tested", "epochs", "batch", "lr", "precision", "seeds", "views"),
     "pruning": ("shares", "draws", "curve_draws", "alone", "tested", "unit_points", "views", "precision"),
     "injection": ("points", "views", "epochs", "batch", "pool", "lr", "weight_decay"),

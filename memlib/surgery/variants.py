@@ -28,6 +28,12 @@ def subsets(steps: Sequence[str], sizes: Sequence[int], by: str) -> list[Variant
     return [dict.fromkeys(chosen, by) for size in sizes for chosen in combinations(steps, size)]
 
 
+def highest(scores: Mapping[str, float], size: int) -> tuple[str, ...]:
+    """The names of the highest scores, in the order in which they are given; of equal ones the first."""
+    chosen = sorted(scores, key=lambda name: -scores[name])[:size]
+    return tuple(name for name in scores if name in chosen)
+
+
 def features(encoders: Mapping[str, Encoder], variants: Sequence[Variant], images: Any, batch: int = 64) -> Tensor:
     """What variants of an encoder make of images, all in one pass: `probe.features` of each, but for rounding.
 
