@@ -40,7 +40,7 @@ NOTEBOOKS = {  # the designs and experiments that each notebook reads
         "vit_mae",
         "vit_dino",
     ),
-    "04_2_replacement": ("replacement",),
+    "04_2_replacement": ("replacement", "replacement_blocks"),
     "04_2_finetuning": ("finetuning",),
     "05_1_unitmem": ("halves", "papers"),
     "05_1_ssl_vs_sl": ("ssl", "sl", "sl_converged"),
