@@ -48,7 +48,7 @@ def outcome(seed, rises=CLAIMED, spill=0.0, holds=("one", "points", "copies")):
 
 
 def page(runs=4, **changes):
-    made = [injection.run(outcome(seed, **changes)) for seed in range(runs)]
+    made = [claims.inserted.run(outcome(seed, **changes)) for seed in range(runs)]
     return {v.claim.key: v for v in injection.page(made)}, made
 
 
@@ -90,7 +90,7 @@ def test_another_strongest_point_and_a_unit_that_stays_silent_are_seen():
 def test_a_unit_that_is_not_silent_is_called_the_lowest():
     made = [outcome(seed) for seed in range(2)]
     made[1].header["silent"] = False
-    runs = [injection.run(one) for one in made]
+    runs = [claims.inserted.run(one) for one in made]
     found = {v.claim.key: v for v in injection.page(runs)}
     assert "lowest unit, whole layer" in found["remains"].parts
     said = "".join(map(repr, (figures.injection_table(runs), figures.injection_units(runs))))
@@ -103,7 +103,7 @@ def test_without_a_silent_unit_claims_about_one_are_not_tested():
     made = [outcome(seed) for seed in range(4)]
     for one in made:
         one.header["silent"] = False
-    found = {v.claim.key: v for v in injection.page([injection.run(one) for one in made])}
+    found = {v.claim.key: v for v in injection.page([claims.inserted.run(one) for one in made])}
     open_ones = {key for key, v in found.items() if v.verdict == "not tested here"}
     assert open_ones == {claim.key for claim in injection.OF_SILENT}
     assert "a silent unit, which did not run" in found["silent"].reason
@@ -113,7 +113,7 @@ def test_encoders_that_learned_nothing_are_not_judged():
     made = [outcome(seed) for seed in range(4)]
     for one in made:
         one.header["accuracy"]["untrained"] = one.header["accuracy"]["f"] + 0.01
-    runs = [injection.run(one) for one in made]
+    runs = [claims.inserted.run(one) for one in made]
     found = injection.page(runs)
     assert {v.verdict for v in found} == {"not tested here"}
     assert all("no better after training" in v.reason for v in found)

@@ -17,7 +17,7 @@ LAYERS = (*STEPS[:4], "Res2", *STEPS[4:], "Res6", "output")
 MEMORY = np.array([0.010, 0.0, 0.020, 0.004, 0.030, 0.040, 0.012, 0.025])  # by layer, not in the order of depth
 
 
-def run(rng, cost, same=0.0, gain=0.0, behind=0.0, cosine=0.8, chance=0.3, sizes=(1, 2, 3), memory=MEMORY, untrained=0.4):
+def run(rng, cost, same=0.0, gain=0.0, behind=0.0, cosine=0.8, chance=0.3, sizes=(1, 2, 3), memory=MEMORY, new=0.4):
     """A run in which a layer costs `cost` (by layer), of the same data set `same` (by layer, or of all) instead."""
     cost, same = (np.broadcast_to(np.asarray(c, float), len(STEPS)) for c in (cost, same))
     noise = lambda: 0.001 * rng.standard_normal()  # noqa: E731
@@ -30,7 +30,7 @@ def run(rng, cost, same=0.0, gain=0.0, behind=0.0, cosine=0.8, chance=0.3, sizes
     for role in ("g", "untrained"):
         for i, step in enumerate(STEPS):
             accuracy[role, (step,)] = {"own": 0.6 - same[i] + noise(), "theirs": 0.3 + noise()}
-        accuracy[role, STEPS] = {"own": 0.6 if role == "g" else untrained, "theirs": 0.3}
+        accuracy[role, STEPS] = {"own": 0.6 if role == "g" else new, "theirs": 0.3}
     level = dict(zip(STEPS, memory, strict=True)) | {"Res2": memory[3], "Res6": memory[7], "output": memory[7]}
     before = np.array([level[layer] + 0.0002 * rng.standard_normal() for layer in LAYERS])
     mirrored = np.tile(before, (9, 1))
@@ -101,11 +101,11 @@ def test_blocks_are_judged_with_the_page_and_against_the_sets_that_were_drawn():
 
 
 def test_encoders_that_learned_nothing_are_not_judged():
-    found = {v.claim.key: v for v in replacement.page(runs(), runs(untrained=0.61))}
+    found = {v.claim.key: v for v in replacement.page(runs(), runs(new=0.61))}
     assert found["blocks"].verdict == "not tested here"
     assert "no better after training than before it" in found["blocks"].reason
     assert found["least"].verdict == "holds"
-    assert {v.verdict for v in replacement.page(runs(untrained=0.61))} == {"not tested here"}
+    assert {v.verdict for v in replacement.page(runs(new=0.61))} == {"not tested here"}
 
 
 def test_similarity_that_any_units_have_is_none():

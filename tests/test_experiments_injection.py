@@ -16,9 +16,8 @@ CHOICES = {"points": 12, "views": 2, "epochs": (0, 1, 3), "batch": 3, "pool": 2,
 
 
 def planned(spec=SPEC, probed=("digits",), **choices):
-    return studies.Experiment(
-        "injection-0", "injection", (("f", spec), ("untrained", spec)), probed, 100, tuple((CHOICES | choices).items())
-    )
+    roles = (("f", spec), ("untrained", spec))
+    return studies.Experiment("injection-0", "injection", roles, probed, 100, tuple((CHOICES | choices).items()))
 
 
 @pytest.fixture(scope="module")

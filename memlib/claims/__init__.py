@@ -1,16 +1,17 @@
 """Each claim of the papers as a test on tables, with a verdict that is computed by written rules. No torch.
 
 `rules` has the verdict, `pairs` the data of a pair of encoders, `arms` what one way of training does that another
-does not, `sides` what several frameworks do alike, and each page of the book its own module: `sslmem`, `layermem`,
-`resnets`, `vit`, `frameworks`, `unitmem`, `ssl_vs_sl`, `privacy`, with one function a claim and `page` for all of
-them under one correction. `takeaways` (and the function of that name in the last two) says it in three sentences a
-page.
+does not, `sides` what several frameworks do alike, `replaced` and `inserted` the runs of two experiments, and each
+page of the book its own module: `sslmem`, `layermem`, `resnets`, `vit`, `frameworks`, `replacement`, `finetuning`,
+`unitmem`, `ssl_vs_sl`, `privacy`, `pruning`, `injection`, with one function a claim and `page` for all of them under
+one correction. `takeaways` (of the later pages the function of that name) says it in three sentences a page.
 """
 
 from memlib.claims import (
     finetuning,
     frameworks,
     injection,
+    inserted,
     layermem,
     privacy,
     pruning,
@@ -64,6 +65,7 @@ __all__ = [
     "finetuning",
     "frameworks",
     "injection",
+    "inserted",
     "layermem",
     "pair",
     "privacy",

@@ -102,7 +102,7 @@ UNCHANGED = Claim(
 BLOCKS = Claim(
     "blocks",
     PAGE,
-    "In a ResNet50, replacing the most memorizing blocks costs more accuracy than random or the least memorizing ones",
+    "In a ResNet50, replacing the most memorizing blocks costs more accuracy than random or the least memorizing",
     "paper A, section C.7, Table 24",
     "three blocks: 43.7 % are left of 77.1 %, against 51.1 and 57.4 %",
     "accuracy lost, most memorizing less the others",
@@ -259,7 +259,7 @@ def unchanged(runs: Sequence[Run]) -> Verdict:
 
 
 def blocks(runs: Sequence[Run]) -> Verdict:
-    """Accuracy lost by the most memorizing three, less the drawn sets of three and less the least memorizing three."""
+    """Accuracy lost by the most memorizing three, less that of the sets drawn and of the least memorizing three."""
     parts = {}
     for by in RULES:
         others = {"random": mean_lost(3), "least": lost(chosen(3, by, most=False))}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from memlib.claims import injection
-from memlib.claims.injection import UNITS, WAYS, Run
+from memlib.claims.inserted import UNITS, WAYS, Run
 from memlib.figures.html import Html, table
 from memlib.figures.style import COLOURS, WIDTH, shown_once
 from memlib.paper import TABLES_13_14

@@ -151,7 +151,7 @@ def single_table(runs: Sequence[Run]) -> Html:
 
 
 def choice_table(runs: Sequence[Run], donor: str = "stl10") -> Html:
-    """Tables 21 to 24: the layers or blocks that each rule chooses, in each run, and what their replacement costs and gains.
+    """Tables 21 to 24: what each rule chooses in each run, and what replacing it costs and gains.
 
     Args:
         donor: data set of the paper's column.

@@ -145,7 +145,7 @@ TABLE_23: dict[str, dict[str, tuple[str, Row]]] = {
     },
 }
 
-# Table 24: three blocks of a ResNet50; the criterion is not stated, and LayerMem itself would have named the last ones
+# Table 24: three blocks of a ResNet50; the criterion is not stated, and LayerMem would have named the last ones
 TABLE_24: dict[str, dict[str, tuple[str, Row]]] = {
     "stl10": {
         "none": ("", (77.12, 1.42, 18.22, 0.88)),
