@@ -59,6 +59,7 @@ def run(planned: studies.Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and header of a run: what its kind computes, and what is to be said of every run."""
     kind = importlib.import_module(f"memlib.experiments.{planned.kind}")
     trained = {role: train.artefact(spec)[1] for role, spec in planned.roles}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     began = time.monotonic()
     arrays, said = kind.run(planned)
     header = {
@@ -75,7 +76,7 @@ def run(planned: studies.Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
         "choices": dict(planned.choices),
         "fingerprints": fingerprints(planned),
         "seconds": round(time.monotonic() - began, 1),
-        **train.circumstances(torch.device("cuda" if torch.cuda.is_available() else "cpu"), "float32"),
+        **train.circumstances(device, dict(planned.choices).get("precision", "float32")),
     }
     return arrays, said | header
 
@@ -96,11 +97,11 @@ def ran(outcomes: Sequence[Outcome]) -> dict[str, str]:
     trained = {str(h["encoders"][role]): h["training"][role]["seconds"] for h in headers for role in encoders}
     dates, made = sorted({header["date"] for header in headers}), sum(one.made for one in outcomes)
     points = first["probe_points"]
-    probes = {"linear probes": f"{', '.join(first['probe'])}, {f'{points:,}' if points else 'all'} training images"}
+    labelled = {"labelled images": f"{', '.join(first['probe'])}, {f'{points:,}' if points else 'all'} for training"}
     return {
         "runs": f"{len(outcomes)}, each with other encoders",
         **{f"encoder {role}": said for role, said in encoders.items()},
-        **(probes if first["probe"] else {}),
+        **(labelled if first["probe"] else {}),
         "choices": "; ".join(f"{name} {_words(value)}" for name, value in first["choices"].items()),
         "cost": f"{sum(trained.values()) / 60:,.0f} minutes of training, shared with other pages, and "
         f"{sum(header['seconds'] for header in headers) / 60:,.1f} of this experiment on {first['device']}, "

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import statistics
+import time
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,25 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def times_as_fast(one_thread):
+    """How many times as fast one function is as another, for each of some rounds; by one thread's processor time."""
+
+    def seconds(work):
+        began = time.thread_time()
+        work()
+        return time.thread_time() - began
+
+    def rounds(fast, slow, count=3):
+        fast()  # the first warms up
+        found = []
+        for _ in range(count):
+            # before and after, so that a machine that speeds up or slows down cancels
+            first = seconds(fast)
+            each = seconds(slow)
+            found.append(each / ((first + seconds(fast)) / 2))
+        return found
+
+    return rounds

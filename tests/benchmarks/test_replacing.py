@@ -1,19 +1,15 @@
 """Speed of replacing layers: all 92 variants as a tree of common prefixes, and each from the image, in one run."""
 
-import time
-
-import pytest
 import torch
 
 from memlib import augmentation, build_encoder, load
 from memlib.surgery import features, subsets
 
-IMAGES, ROUNDS = 64, 3
+IMAGES = 64
 TARGET = 2.5  # times as fast: less than 40 % of the time; of the arithmetic it is 34 %
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_a_tree_of_replacements_is_faster_than_each_from_the_image(speed):
+def test_a_tree_of_replacements_is_faster_than_each_from_the_image(speed, times_as_fast):
     torch.manual_seed(0)
     encoders = {name: build_encoder("resnet9").eval() for name in ("f", "donor")}
     images = load("digits").resized(32).images[:IMAGES]
@@ -32,17 +28,9 @@ def test_a_tree_of_replacements_is_faster_than_each_from_the_image(speed):
             for mine, given in zip(*steps.values(), strict=True):
                 state = (given if mine.name in variant else mine).run(state)
 
-    def seconds(run):
-        # of the processor, on one thread: what else runs on the machine hardly disturbs it
-        began = time.thread_time()
-        run()
-        return time.thread_time() - began
-
-    runs = []
-    seconds(tree)  # the first warms up
-    for _ in range(ROUNDS):
-        # before and after, so that a machine that speeds up or slows down cancels
-        first = seconds(tree)
-        alone = seconds(one_by_one)
-        runs.append(alone / ((first + seconds(tree)) / 2))
-    speed("92 layer replacements as a tree", "times as fast as each from the image", TARGET, runs)
+    speed(
+        "92 layer replacements as a tree",
+        "times as fast as each from the image",
+        TARGET,
+        times_as_fast(tree, one_by_one),
+    )
