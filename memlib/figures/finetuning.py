@@ -11,7 +11,7 @@ from memlib.claims import finetuning
 from memlib.claims.finetuning import HEAD, Layers, Tuning, at, less, over
 from memlib.claims.pairs import interval
 from memlib.figures.html import Html, table
-from memlib.figures.style import COLOURS, WIDTH, shown_once
+from memlib.figures.style import COLOURS, WIDTH, name_points, shown_once
 from memlib.paper import TABLE_5
 from memlib.stats import Interval
 
@@ -44,21 +44,16 @@ def tuned_budget(runs: Sequence[Tuning]) -> Any:
     sets = [one for one in finetuning.common(runs) if one]
     figure, ax = plt.subplots(figsize=(WIDTH, 4.4), layout="constrained")
     x = np.array([runs[0].parameters[one] for one in sets])
+    accuracy = {start: _means([over(runs, at(one), start) for one in sets]) for start, *_ in STARTS}
     for start, label, colour, marker in STARTS:
-        y = _means([over(runs, at(one), start) for one in sets])
         head = over(runs, at(HEAD), start)
         ax.axhline(100 * head.mean, color=COLOURS[colour], linestyle="--", linewidth=1.2)
-        ax.plot(x, y, marker, color=COLOURS[colour], markersize=4.5, label=label)
-        if start == "f":
-            # names above and below by turns along the axis, so that those of equal size do not lie on each other
-            for turn, i in enumerate(np.lexsort((y, x))):
-                ax.annotate(
-                    _short(sets[i], runs), (x[i], y[i]), xytext=(0, 6 if turn % 2 else -12),
-                    textcoords="offset points", ha="center", fontsize=8.5,
-                )  # fmt: skip
+        ax.plot(x, accuracy[start], marker, color=COLOURS[colour], markersize=4.5, label=label)
     ax.set(xscale="log", xlabel="parameters of the encoder that are tuned", ylabel="accuracy on test images (%)")
     ax.plot([], [], "--", color=COLOURS["paper"], label="head alone")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    ax.margins(x=0.15)
+    name_points(ax, x, accuracy["f"], [_short(one, runs) for one in sets])
     return shown_once(figure)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 GREY = "#797979"  # contrast 4.3 on white and 4.3 on #121212: no grey does better on both
 WIDTH = 5.0  # inches: a point of type is then a pixel and more on a screen of 390
@@ -55,6 +57,36 @@ def style() -> None:
 def legend_below(ax: Axes, columns: int = 2) -> None:
     """Legend under the panel, where it hides nothing on a narrow screen."""
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=columns, handlelength=1.6, columnspacing=1.2)
+
+
+def name_points(ax: Axes, x: Iterable[float], y: Iterable[float], names: Sequence[str]) -> None:
+    """Names beside points, each where it covers no other name and as few marks as can be; call it last."""
+    from itertools import product
+
+    figure = ax.get_figure()
+    assert figure is not None
+    figure.canvas.draw()  # the layout, and the places of all marks on the canvas
+    marks = [ax.transData.transform(line.get_xydata()) for line in ax.lines if line.get_marker() != "None"]
+    taken: list[Bbox] = []
+    for point in zip(x, y, names, strict=True):
+        best = None
+        for up, side in product((0, 1, -1), (1, -1, 0)):
+            if not up and not side:
+                continue
+            found = ax.annotate(
+                point[2], point[:2], xytext=(6 * side, 7 * up), textcoords="offset points", va="center",
+                ha={1: "left", -1: "right", 0: "center"}[side], fontsize=8.5,
+            )  # fmt: skip
+            box = found.get_window_extent()
+            covers = sum(map(box.overlaps, taken)), sum(box.count_contains(one) for one in marks)
+            if best is None or covers < best[0]:
+                if best is not None:
+                    best[1].remove()
+                best = covers, found, box
+            else:
+                found.remove()
+        assert best is not None
+        taken.append(best[2])
 
 
 def shown_once(figure: Figure) -> Figure:
