@@ -213,3 +213,35 @@ def test_a_run_on_slurm_survives_a_cancelled_job_and_is_taken_up_where_it_was(tr
 
     third = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True)
     assert "Nothing to be done" in third.stderr
+
+
+@pytest.mark.skipif(
+    not os.environ.get("MEMLIB_LARGE"),
+    reason="a quarter of an hour: MEMLIB_LARGE=1 pytest tests/test_cluster.py -k large",
+)
+@pytest.mark.timeout(5400)
+def test_large_the_whole_smoke_book_is_made_on_slurm_though_a_job_is_cancelled(tmp_path, slurm):
+    for name in ("Snakefile", "profiles", "memlib", "notebooks", "book", "_config.yml", "_toc.yml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, tmp_path / name)
+    env = slurm | {"PYTHONPATH": str(tmp_path), "MEMLIB_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "book", "--config", "scale=smoke"]
+    command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
+
+    def measuring() -> str:
+        """Slurm's number of a running job that measures."""
+        lines = ask(env, "squeue", "--states=running", "--noheader", "--format=%i %k").splitlines()
+        return next((line.split()[0] for line in lines if "measure" in line), "")
+
+    with snakemake(tmp_path, env, *command, "--retries", "1") as running:
+        first = until(measuring)
+        ask(env, "scancel", first)
+        code = running.wait()
+    told = (tmp_path / "said").read_text()
+    assert code == 0, told[-6000:]
+    assert told.count("SLURM status is: 'CANCELLED'") == 1, told[-6000:]
+    pages = {path.stem for path in (tmp_path / "notebooks").glob("*.ipynb")}
+    made = {path.stem for path in (tmp_path / "_build" / "smoke" / "html" / "notebooks").glob("*.html")}
+    assert pages == made
+    again = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "Nothing to be done" in again.stderr, again.stdout + again.stderr
