@@ -216,7 +216,7 @@ def test_a_run_on_slurm_survives_a_cancelled_job_and_is_taken_up_where_it_was(tr
 
 
 @pytest.mark.skipif(
-    not os.environ.get("MEMLIB_LARGE"),
+    "MEMLIB_LARGE" not in os.environ,
     reason="a quarter of an hour: MEMLIB_LARGE=1 pytest tests/test_cluster.py -k large",
 )
 @pytest.mark.timeout(5400)
