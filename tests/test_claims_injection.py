@@ -146,6 +146,7 @@ def test_tables_set_the_paper_beside_ours_and_show_what_else_changed():
     controls = repr(figures.injection_controls(runs)).splitlines()
     assert len(controls) == 1 + 5 * 2
     assert "0.300" in next(line for line in controls if "whole layer" in line)
+    assert len(repr(figures.injection_outputs(runs)).splitlines()) == 1 + 5 * 2
     assert len(repr(figures.injection_units(runs)).splitlines()) == 5
 
 

@@ -9,6 +9,7 @@ from memlib.figures.injection import (
     injection_controls,
     injection_curves,
     injection_encoders,
+    injection_outputs,
     injection_table,
     injection_units,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "injection_controls",
     "injection_curves",
     "injection_encoders",
+    "injection_outputs",
     "injection_table",
     "injection_units",
     "last_layer",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,24 +73,37 @@ def injection_table(runs: Sequence[Run]) -> Html:
 
 
 def injection_controls(runs: Sequence[Run]) -> Html:
-    """What each insertion changes from the first to the last epoch: both units, all others, and the output."""
-    import pandas as pd
-
-    rows = [
-        {
-            "inserted": INSERTED[row["inserted"]],
-            "tuned": row["way"],
+    """What each insertion changes from the first to the last epoch: UnitMem of both units, and of all others."""
+    return _of_each(
+        runs,
+        lambda row: {
             "highest unit": _text(row["highest"]),
             f"{injection.called(runs, 'silent')} unit": _text(row["silent"]),
             "a random unit": _text(row["random"]),
             "other units, mean |change|": _text(row["others"]),
+        },
+    )
+
+
+def injection_outputs(runs: Sequence[Run]) -> Html:
+    """What each insertion changes at the output: the unit's activation, and the distances between views."""
+    return _of_each(
+        runs,
+        lambda row: {
             "the point's activation of the highest unit": "{:.2f} to {:.2f}".format(*row["activation"]),
             "distance of the point's views": _text(row["view distance"]),
             "of other points' views": _text(row["of others"]),
-        }
-        for row in injection.control_table(runs).to_dict("records")
-    ]
-    return table(pd.DataFrame(rows))
+        },
+    )
+
+
+def _of_each(runs: Sequence[Run], columns: Callable[[dict[Any, Any]], dict[str, str]]) -> Html:
+    """A row an insertion and way of tuning."""
+    import pandas as pd
+
+    rows = injection.control_table(runs).to_dict("records")
+    named = ({"inserted": INSERTED[row["inserted"]], "tuned": row["way"]} for row in rows)
+    return table(pd.DataFrame([name | columns(row) for name, row in zip(named, rows, strict=True)]))
 
 
 def injection_encoders(runs: Sequence[Run]) -> Html:
