@@ -102,10 +102,12 @@ def test_similarity_is_the_cosine_and_chance_that_of_permuted_units(made):
 def test_a_run_makes_the_claims(made):
     arrays, header = made
     spec = {"dataset": "digits"}
+    header = header | {"rows": dict(sorted(header["rows"].items(), reverse=True))}  # the store keeps no order
     outcome = type("Outcome", (), {"header": header | {"probe": ["digits"], "encoders": {"f": spec, "donor": spec}}})
     outcome.arrays = {name: array.numpy() for name, array in arrays.items()}
     one = claims.replaced.run(outcome)
     assert one.sizes() == [1]
+    assert one.steps == tuple("12345678")
     assert {v.verdict for v in claims.replacement.page([one])} == {"not tested here"}
 
 

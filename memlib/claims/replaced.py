@@ -97,7 +97,7 @@ def run(outcome: Any) -> Run:
         header["encoders"]["f"]["dataset"],
         header["encoders"]["donor"]["dataset"],
         tuple(header["layers"]),
-        dict(header["rows"]),
+        {step: header["rows"][step] for step in header["steps"]},  # the store sorts names
         dict(header["previous"]),
         arrays["mirrored"].astype(np.float64),
         dict(zip(header["steps"], arrays["parameters"].tolist(), strict=True)),

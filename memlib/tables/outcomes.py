@@ -112,4 +112,6 @@ def ran(outcomes: Sequence[Outcome]) -> dict[str, str]:
 
 
 def _words(value: Any) -> str:
+    if value is None:
+        return "all"
     return ", ".join(map(_words, value)) if isinstance(value, list | tuple) else str(value)
