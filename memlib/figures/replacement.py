@@ -12,7 +12,7 @@ from memlib import paper
 from memlib.claims import replaced, replacement
 from memlib.claims.replaced import RULES, Of, Pick, Run, Steps, gained, lost
 from memlib.figures.html import Html, table
-from memlib.figures.style import COLOURS, WIDTH, shown_once
+from memlib.figures.style import COLOURS, WIDTH, name_points, shown_once
 from memlib.paper.replacement import Row
 from memlib.stats import Interval
 
@@ -82,18 +82,21 @@ def replacement_scatter(runs: Sequence[Run]) -> Any:
         return lambda one: 100 * one.lost(steps, role)
 
     figure, axes = plt.subplots(len(STANDS), 1, figsize=(WIDTH, 7.6), sharex=True, sharey=True, layout="constrained")
+    means: dict[str, list[float]] = {}
+    x = [replacement.over(runs, replaced.memory(step)) for step in runs[0].steps]
     for ax, (role, colour, marker, name) in zip(axes, STANDS, strict=True):
-        for step in runs[0].steps:
-            x = replacement.over(runs, replaced.memory(step))
-            y = replacement.over(runs, percent((step,), role))
+        y = [replacement.over(runs, percent((step,), role)) for step in runs[0].steps]
+        for across, up in zip(x, y, strict=True):
             ax.errorbar(
-                x.mean, y.mean, xerr=_bounds(x), yerr=_bounds(y), fmt=marker, color=COLOURS[colour], capsize=2,
-                markersize=5, linewidth=1, alpha=0.9,
+                across.mean, up.mean, xerr=_bounds(across), yerr=_bounds(up), fmt=marker, color=COLOURS[colour],
+                capsize=2, markersize=5, linewidth=1, alpha=0.9,
             )  # fmt: skip
-            ax.annotate(step, (x.mean, y.mean), (4, 4), textcoords="offset points", fontsize=10)
+        means[role] = [up.mean for up in y]
         ax.axhline(0, color=COLOURS["paper"], linewidth=1)
         ax.set(title=f"layer of: {name}", ylabel="accuracy lost\n(percentage points)")
     axes[-1].set(xlabel="memorization of the layer (mirrored estimate)")
+    for ax, each in zip(axes, means.values(), strict=True):
+        name_points(ax, [across.mean for across in x], each, runs[0].steps)
     return shown_once(figure)
 
 
@@ -141,7 +144,7 @@ def single_table(runs: Sequence[Run]) -> Html:
                 **{f"lost, {name}": _points(runs, lost((step,), role)) for role, _, _, name in STANDS},
                 "gained there": _points(runs, gained((step,))),
                 **(
-                    {"lost, paper": f"{_paper_lost(step):.1f}", "gained, paper": _minus(f"{_paper_gained(step):.1f}")}
+                    {"paper: lost; gained": _minus(f"{_paper_lost(step):.1f}; {_paper_gained(step):.1f}")}
                     if step in paper.TABLE_30_32_33
                     else {}
                 ),
