@@ -124,6 +124,10 @@ class EncoderSpec:
                 raise ValueError(
                     f"{name}={value!r}: allowed is {low} or more" + ("" if high is None else f", {high} at most")
                 )
+        for name, whole in (("patch", True), ("subset", True), ("stop", True), ("epsilon", False), ("until", False)):
+            value, kinds = getattr(self, name), (int,) if whole else (int, float)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+                raise ValueError(f"{name}={value!r}: allowed is None, or {'an integer' if whole else 'a number'}")
         for name, low, high in (("mask", 0.0, 1.0), ("delta", 0.0, 1.0), ("clip", 0.0, float("inf"))):
             if not low < getattr(self, name) < high:
                 raise ValueError(f"{name}={getattr(self, name)!r}: allowed is above {low:g} and below {high:g}")
@@ -148,7 +152,7 @@ class EncoderSpec:
         if not vit and self.patch is not None:
             raise ValueError(f"patch={self.patch} with arch={self.arch!r}: allowed with {', '.join(PATCHES)}")
         if vit and (self.size_of_patch < 1 or self.size % self.size_of_patch):
-            fits = [str(p) for p in range(2, self.size) if self.size % p == 0]
+            fits = [str(p) for p in range(1, self.size + 1) if self.size % p == 0]
             raise ValueError(
                 f"patch={self.size_of_patch} does not divide size={self.size}: allowed are {', '.join(fits)}"
             )
@@ -156,6 +160,22 @@ class EncoderSpec:
             raise ValueError(f"stem={self.stem!r} with arch={self.arch!r}: allowed with resnet18, resnet34, resnet50")
         if self.framework == "mae" and not vit:
             raise ValueError(f"{views} with arch={self.arch!r}: it hides patches; allowed are {', '.join(PATCHES)}")
+        if self.framework == "mae" and not 1 <= self.kept < self.patches:
+            raise ValueError(
+                f"mask={self.mask} keeps {self.kept} of the {self.patches} patches of patch={self.size_of_patch} at "
+                f"size={self.size}: allowed is to keep one or more and to hide one or more; take smaller patches, or "
+                "another share"
+            )
+        if self.framework == "dino" and self.arch == "resnet9" and self.size < 32:
+            raise ValueError(
+                f"size={self.size} with {views} and arch='resnet9': small crops of half the size are too small for "
+                "its four halvings; allowed is 32 or more"
+            )
+        if self.optimizer == "lars" and not self.weight_decay:
+            raise ValueError(
+                "weight_decay=0 with optimizer='lars': lightly's LARS adapts no learning rate without decay, and "
+                "would be plain SGD; allowed is above 0, such as 1e-6"
+            )
         if self.stop is not None and not 0 <= self.stop <= self.epochs:
             raise ValueError(f"stop={self.stop!r}: allowed is None, or 0 to epochs={self.epochs}")
         if self.until is not None and not 0 < self.until <= 1:
@@ -179,6 +199,16 @@ class EncoderSpec:
     def size_of_patch(self) -> int:
         """Pixels of a patch's side; 0 for encoders that have no patches."""
         return PATCHES.get(self.arch, 0) if self.patch is None else self.patch
+
+    @property
+    def patches(self) -> int:
+        """Patches of an image."""
+        return (self.size // self.size_of_patch) ** 2
+
+    @property
+    def kept(self) -> int:
+        """Patches of an image that MAE's encoder sees in training."""
+        return self.patches - round(self.mask * self.patches)
 
     @property
     def end(self) -> int:

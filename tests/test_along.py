@@ -61,6 +61,11 @@ def test_steps_along_a_training_below_one_epoch_are_refused():
         list(train.along(TINY, 0))
 
 
+def test_a_training_that_stops_early_has_no_encoders_behind_its_end():
+    spec = dataclasses.replace(TINY, epochs=100, stop=20)
+    assert [one.end for one in train.along(spec, 8)] == [0, 8, 16, 20]
+
+
 SUPERVISED = dataclasses.replace(TINY, framework="supervised", augment="none", epochs=30, subset=200, batch=50)
 
 

@@ -98,7 +98,7 @@ def test_the_speed_table_has_a_row_a_benchmark_and_says_how_to_make_them(tmp_pat
     for name in ("a", "b"):
         (tmp_path / f"{name}.json").write_text(json.dumps(entry | {"name": name}))
     rows = repr(figures.speed_table(tmp_path)).splitlines()[1:]
-    assert [row.split() for row in rows] == [[n, "2.50", "2.40", "3.10", "times", "2"] for n in ("a", "b")]
+    assert [row.split() for row in rows] == [[n, "2.500", "2.40", "3.10", "times", "2"] for n in ("a", "b")]
     assert figures.speed_machine(tmp_path) == "M"
 
 

@@ -1,5 +1,7 @@
 """Privacy: memorization that falls is told from selectivity that falls, and chance is shown, not assumed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from legible import assert_legible
@@ -55,6 +57,18 @@ def test_memorization_that_falls_with_privacy_holds():
     assert len(said) == 3
     assert "either" not in said[2]
     assert "nan" not in "".join(said)
+
+
+def test_levels_whose_encoders_learned_nothing_are_not_judged():
+    arms = levels(*MEMORY)
+    for name, gain in zip(NAMES, (0.1, 0.1, 0.0), strict=True):
+        count = len(arms[name].units)
+        before = [{"cifar10": 0.3 + 0.01 * (i % 3)} for i in range(count)]
+        after = [{"cifar10": one["cifar10"] + gain + 0.001 * (i % 2 - i // 2 % 2)} for i, one in enumerate(before)]
+        arms[name] = dataclasses.replace(arms[name], probe=after, probe_untrained=before, dataset="cifar10")
+    judged = privacy.page(arms, LAYERS)
+    assert {v.verdict for v in judged} == {"not tested here"}
+    assert all(f"no better after training than before it with {NAMES[2]} (gain" in v.reason for v in judged)
 
 
 def test_selectivity_that_falls_is_no_memorization_that_does():

@@ -138,3 +138,10 @@ def test_tables_set_table_20_beside_ours_and_say_what_was_not_tested():
         assert f"{row['SSL'][0]:.1f}" in text
     assert "not tested here" in next(line for line in text.splitlines() if "svhn" in line)
     assert len(repr(figures.class_table({"SSL": ssl, "SL": sl}, LAYERS)).splitlines()) == 17
+
+
+def test_claims_about_encoders_that_learned_nothing_are_not_judged():
+    found, _ = page(ssl={"probe": PROBED | {"cifar100": 0.1}})
+    ours = {"points", "diagonal", "turn", "pretrained", "transfer"}
+    assert {key for key, v in found.items() if "no better after training" in v.reason} == ours
+    assert {found[key].verdict for key in ours} == {"not tested here"}

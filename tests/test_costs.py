@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import yaml
 
 from memlib import costs, studies
 from memlib.specs import EncoderSpec
@@ -51,6 +52,16 @@ def test_points_of_every_design_are_known_without_its_data_set():
     with pytest.raises(ValueError, match="subset=None"):
         costs.training_points(unknown)
     assert costs.training_points(dataclasses.replace(unknown, subset=80, points="half:0/2")) == 40
+
+
+def test_designs_that_differ_in_their_points_alone_take_other_numbers_of_steps(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEMLIB_HOME", str(tmp_path))
+    base = {"encoder": {"dataset": "digits", "batch": 10, "epochs": 2}, "measure": {"views": 2}}
+    halves = {"kind": "halves", "pairs": 1, "seed": 0, "external": 10}
+    designs = {"few": halves | {"subset": 40}, "many": halves | {"subset": 80}}
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(base | {"designs": designs}))
+    found = costs.listing(str(tmp_path / "two.yaml")).set_index("design")
+    assert found.loc["many", "operations"] == 2 * found.loc["few", "operations"]
 
 
 def test_a_batch_larger_than_the_set_is_refused():

@@ -17,6 +17,7 @@ from memlib.data import FINGERPRINTS
 from memlib.objectives import build_objective
 from memlib.studies.__main__ import main as studies_main
 from memlib.studies.designs import OF_TRAINING
+from memlib.train import steps
 
 RESULTS = Path(__file__).parents[1] / "book" / "results" / "laptop"
 
@@ -165,7 +166,7 @@ def two_steps(spec, points):
     torch.manual_seed(0)
     objective = build_objective(encoders.from_spec(spec), spec, classes=10)
     trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.SGD(trained.values(), lr=0.1)
+    optimizer = steps.build_optimizer(objective, spec)
     images = torch.randint(0, 256, (points, 3, spec.size, spec.size), dtype=torch.uint8)
     before = {name: p.detach().clone() for name, p in trained.items()}
     for step in range(2):

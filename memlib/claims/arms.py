@@ -84,6 +84,25 @@ def _pieces(arm: Arm, of: Each) -> list[float]:
     return [float(np.mean([values[e] for e in group])) for group in complementary([u.member for u in arm.units])]
 
 
+def unlearned_of(arms: Mapping[str, Arm]) -> list[str]:
+    """The arms whose linear probe is not shown to be better after training than before it, with what it gained.
+
+    On the data set that they were trained on, by an interval over pairs that excludes zero; arms without probes, or
+    of a single pair, are not among them.
+    """
+    found = []
+    for name, one in arms.items():
+        if all(p.get(one.dataset) is not None for p in (*one.probe, *one.probe_untrained)) and one.probe_untrained:
+
+            def accuracy(side: Arm, dataset: str = one.dataset) -> list[float]:
+                return [probed[dataset] for probed in side.probe]
+
+            gain = contrast(one, one.before, accuracy)
+            if np.isfinite(gain.low) and not gain.excludes_zero(1):
+                found.append(f"{name} (gain {gain})")
+    return found
+
+
 def judge(
     claim: Claim,
     of: Each,

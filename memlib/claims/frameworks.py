@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memlib.claims.arms import Arm, arm, contrast, each
+from memlib.claims.arms import Arm, arm, contrast, each, unlearned_of
 from memlib.claims.layermem import depth as rising
 from memlib.claims.pairs import PERMUTATIONS, Array, Measured, interval, judge, mirror, negligible
 from memlib.claims.rules import Claim, Verdict, correct, elsewhere, every, unlearned, verdict
@@ -168,7 +168,8 @@ def page(
         families: architecture -> framework -> its encoders, trained on the same points.
         rows: architecture -> rows compared, in forward order: convolutions, or blocks.
         ran: architecture -> what it was: {"arch": …, "dataset": …}.
-        lost: what lost by its training, see `lost`; each claim speaks of every framework, and is then not tested.
+        lost: what was not shown to learn anything, see `lost`; each claim speaks of every framework, and is then not
+            tested.
 
     Raises:
         ValueError: if the frameworks of an architecture were measured on different points.
@@ -253,9 +254,9 @@ def learned(families: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def lost(families: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The frameworks whose probe is worse after training than before it, by an interval that excludes zero."""
-    rows = learned(families).to_dict("records")
-    return [f"{row['encoder']} {row['framework']}" for row in rows if row["gain"].excludes_zero(-1)]
+    """The frameworks whose probe is not shown to be better after training than before it, see `unlearned_of`."""
+    arms = {f"{family} {name}": arm(study) for family, studies in families.items() for name, study in studies.items()}
+    return unlearned_of(arms)
 
 
 def contrast_table(families: Families, rows: Rows) -> pd.DataFrame:

@@ -190,7 +190,7 @@ def page(runs: Sequence[Run]) -> list[Verdict]:
     if not any(one.quiet for one in runs):
         asked, ran = {"unit": "a silent unit"}, {"unit": "the unit of the lowest UnitMem"}
         found = [elsewhere(v, asked, ran) if v.claim in OF_SILENT else v for v in found]
-    return [unlearned(v, lost, "no better") for v in found]
+    return [unlearned(v, lost) for v in found]
 
 
 def control_table(runs: Sequence[Run]) -> pd.DataFrame:

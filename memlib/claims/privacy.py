@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from memlib.claims.arms import Arm, contrast, each, judge, member_rate
+from memlib.claims.arms import Arm, contrast, each, judge, member_rate, unlearned_of
 from memlib.claims.pairs import S_C, S_I, mirror_at
 from memlib.claims.pairs import judge as judge_pairs
-from memlib.claims.rules import MARGIN, Claim, Verdict, correct, every, verdict
+from memlib.claims.rules import MARGIN, Claim, Verdict, correct, every, unlearned, verdict
 from memlib.claims.unitmem import CHANCE, HIGH, Units, share_high
 from memlib.stats import Interval, mirrored_pairs
 
@@ -134,7 +134,9 @@ def _private(arms: Mapping[str, Arm]) -> dict[str, Arm]:
 
 
 def page(arms: Mapping[str, Arm], layers: Sequence[str]) -> list[Verdict]:
-    """All verdicts of the page, corrected among themselves (Holm).
+    """All verdicts of the page, corrected among themselves (Holm); each is about every level.
+
+    None is judged where the probes of a level do not show that its encoders learned anything.
 
     Args:
         arms: level -> its encoders, without privacy first and the most private last.
@@ -145,9 +147,10 @@ def page(arms: Mapping[str, Arm], layers: Sequence[str]) -> list[Verdict]:
     """
     if len(arms) < 2:
         raise ValueError(f"privacy is compared between levels, two or more of them: got {list(arms)}")
-    return correct(
+    found = correct(
         [falls(arms, layers), steps(arms, layers), remain(arms, layers), members(arms, layers), aligned(arms)]
     )
+    return [unlearned(one, unlearned_of(arms)) for one in found]
 
 
 def mirrored(arm: Arm, layer: str = "output") -> Interval:

@@ -277,7 +277,7 @@ def _learned(found: Verdict, runs: Sequence[Run]) -> Verdict:
     """Not tested, where a linear probe does not show that these encoders learned anything."""
     gain = learned(runs)
     lost = [] if len(runs) < 2 or gain.excludes_zero(1) else [f"these encoders (gain {points(gain)} points)"]
-    return unlearned(found, lost, "no better")
+    return unlearned(found, lost)
 
 
 def page(runs: Sequence[Run], of_blocks: Sequence[Run] = ()) -> list[Verdict]:

@@ -69,14 +69,18 @@ def depth(studies: Mapping[str, Measured], kinds: Kinds) -> Verdict:
 
 
 def first(studies: Mapping[str, Measured], kinds: Kinds) -> Verdict:
-    """Mirrored estimate of the first convolution above zero; less than .005 would count as none."""
-    return every(
-        FIRST,
-        {
-            name: judge(FIRST, mirror_at(convolutions(kinds[name])[0]), s.pairs, s.nulls, margin=MARGIN)
-            for name, s in studies.items()
-        },
-    )
+    """Mirrored estimate of the first convolution above zero; less than .005 would count as none.
+
+    Of the encoders whose last convolution is shown to memorize, where there is one: where nothing is shown anywhere,
+    nothing in the first layer tells nothing.
+    """
+
+    def at(row: int, name: str) -> Verdict:
+        where = mirror_at(convolutions(kinds[name])[row])
+        return judge(FIRST, where, studies[name].pairs, studies[name].nulls, margin=MARGIN)
+
+    shown = [name for name in studies if at(-1, name).effect.excludes_zero(1)]
+    return every(FIRST, {name: at(0, name) for name in shown or studies})
 
 
 def last(studies: Mapping[str, Measured], kinds: Kinds) -> Verdict:

@@ -255,17 +255,16 @@ def elsewhere(found: Verdict, asked: Mapping[str, str], ran: Mapping[str, str]) 
     return replace(found, verdict=OPEN, reason=f"The claim is about {theirs}, which did not run; {near}.")
 
 
-def unlearned(found: Verdict, lost: Sequence[str], how: str = "worse") -> Verdict:
-    """The verdict on a claim about trained encoders: *not tested here* where some lost by their training.
+def unlearned(found: Verdict, lost: Sequence[str]) -> Verdict:
+    """The verdict on a claim about trained encoders: *not tested here* where some show no sign of having learned.
 
     Args:
         found: of the test on what ran.
-        lost: frameworks whose linear probe is worse after training than before it.
-        how: what it is where the claim asks for more: `no better`.
+        lost: encoders whose linear probe is no better after training than before it.
     """
     if not lost:
         return found
-    said = f"Not judged, as a linear probe is {how} after training than before it with {', '.join(lost)}."
+    said = f"Not judged, as a linear probe is no better after training than before it with {', '.join(lost)}."
     return replace(found, verdict=OPEN, reason=f"{said} {found.reason}")
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memlib.claims.arms import Arm, Each, contrast, each, judge, member_rate
+from memlib.claims.arms import Arm, Each, contrast, each, judge, member_rate, unlearned_of
 from memlib.claims.pairs import Array
-from memlib.claims.rules import HOLDS, Claim, Verdict, correct, every
+from memlib.claims.rules import HOLDS, Claim, Verdict, correct, every, unlearned
 from memlib.claims.unitmem import Units
 from memlib.specs import nearest
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = "05_1_ssl_vs_sl"
 EDGE = 2  # convolutions that are called the first and the last ones, of eight
-SSL, SL = "SSL", "SL"
+SSL, SL, ENDED = "SSL", "SL", "SL, to the end"
 NEITHER = "unseen points and permuted labels"
 
 POINTS = Claim(
@@ -220,6 +220,8 @@ def _probed(arm: Arm) -> Arm:
 def page(ssl: Arm, sl: Arm, converged: Arm, layers: Sequence[str]) -> list[Verdict]:
     """All verdicts of the page, corrected among themselves (Holm).
 
+    None is judged where probes do not show that the encoders it is about learned anything.
+
     Args:
         sl: supervised, ended at the probe accuracy of `ssl` (Figs. 2 and 3).
         converged: supervised, trained to the end (Table 20).
@@ -235,7 +237,11 @@ def page(ssl: Arm, sl: Arm, converged: Arm, layers: Sequence[str]) -> list[Verdi
         turn(ssl, sl, layers),
         pretrained(ssl, converged),
     ]
-    return correct([*found, *([transfer(ssl, converged)] if others(ssl) else [])])
+    found = correct([*found, *([transfer(ssl, converged)] if others(ssl) else [])])
+    names = {POINTS: [SSL], DIAGONAL: [SSL], TURN: [SSL, SL], PRETRAINED: [SSL, ENDED], TRANSFER: [SSL, ENDED]}
+    arms = {SSL: ssl, SL: sl, ENDED: converged}
+    taught = {name: unlearned_of({name: arm}) for name, arm in arms.items()}
+    return [unlearned(v, [lost for n in names.get(v.claim, [SL]) for lost in taught[n]]) for v in found if v.claim]
 
 
 def layer_table(arms: Mapping[str, Arm], layers: Sequence[str]) -> pd.DataFrame:

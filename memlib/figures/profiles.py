@@ -187,11 +187,13 @@ def framework_table(families: frameworks.Families, rows: frameworks.Rows) -> Any
 
 
 def learned_table(families: Mapping[str, Mapping[str, Study]]) -> Any:
-    """A row an encoder and framework: its linear probe after and before training, and which lost by it."""
+    """A row an encoder and framework: its linear probe after and before training, and which show no gain."""
     found = frameworks.learned(families)
     named = ", ".join(frameworks.lost(families)) or "none"
     names = {"after": "accuracy", "before": "before training"}
-    caption = f"Probed worse after training than before it, by an interval that excludes zero: {named}."
+    caption = (
+        f"Not shown to probe better after training than before it (the interval does not exclude zero): {named}."
+    )
     return table(_spans(found).rename(columns=names), caption=caption)
 
 

@@ -28,7 +28,7 @@ def speed_table(folder: Path | str | None = None) -> Html:
     rows = [
         {
             "what": entry["name"],
-            "median": f"{entry['value']:.2f}",
+            "median": f"{entry['value']:.3f}",
             "from": f"{min(entry['runs']):.2f}",
             "to": f"{max(entry['runs']):.2f}",
             "unit": entry["unit"],

@@ -28,8 +28,7 @@ class MAE(Objective):
     def __init__(self, encoder: Encoder, spec: EncoderSpec, augment: Augmentation, classes: int = 0) -> None:
         super().__init__(encoder, spec, augment)
         self.patch = spec.size_of_patch
-        self.patches = (spec.size // self.patch) ** 2
-        self.kept = max(1, self.patches - round(spec.mask * self.patches))
+        self.patches, self.kept = spec.patches, spec.kept
         self.decoder = Decoder(encoder.dim, self.patches, 3 * self.patch**2)
 
     def views(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -91,7 +91,7 @@ def along(spec: EncoderSpec, every: int) -> Iterator[EncoderSpec]:
     """
     if every < 1:
         raise ValueError(f"every={every!r}: allowed is 1 and more epochs")
-    for epoch in range(0, spec.epochs, every):
+    for epoch in range(0, spec.end, every):
         yield replace(spec, stop=epoch)
     yield spec
 
@@ -139,10 +139,9 @@ def train(
     """Train an encoder from its last state at `state`, or from the start; returns what the store keeps of it."""
     points = training_points(spec, len(train_set))
     if len(points) < spec.batch:
-        raise ValueError(
-            f"batch={spec.batch} with {len(points)} training points: allowed is {len(points)} at most; "
-            "take a smaller batch or more points"
-        )
+        fits = f"is {len(points)} at most; take a smaller batch or more points"
+        fits = fits if len(points) > 1 else "are 2 points and more; take more of them"
+        raise ValueError(f"batch={spec.batch} with {len(points)} training points: allowed {fits}")
     private = Private(spec, len(points)) if spec.epsilon is not None else None
     batches = private or steps.Batches(len(points), spec.batch, spec.seed)
     mine = processes.share(spec, steps.BLOCK)
