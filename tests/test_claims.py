@@ -134,6 +134,25 @@ def test_claim_of_no_difference_needs_equivalence():
         claims.verdict(effect(), 0)
 
 
+def test_a_null_whose_bound_reaches_the_effect_leaves_a_trend_though_its_mean_does_not():
+    found = claims.verdict(effect(0.011, 0.0025), nulls=[effect(0.001, 0.012, seed=1)])
+    assert found.effect.excludes_zero(1)
+    assert found.verdict == "trend only", found
+
+
+def test_a_part_is_refuted_among_all_tests_of_the_page():
+    claim = claims.Claim("a", "page", "a", "paper", "said", "unit")
+    against = effect(-0.01, 0.006)  # p just below .05
+    assert 0.02 < against.p < 0.05
+    assert claims.verdict(against).verdict == "does not hold"
+    parts = {"one": claims.verdict(against), "two": claims.verdict(effect(0.03))}
+    alone, *_ = claims.correct([claims.every(claim, parts), claims.verdict(effect(seed=2))])
+    assert alone.parts["one"].verdict == "not tested here"
+    assert alone.verdict == "not tested here"
+    clear = {"one": claims.verdict(effect(-0.03, 0.003)), "two": claims.verdict(effect(0.03))}
+    assert claims.correct([claims.every(claim, clear), claims.verdict(effect())])[0].verdict == "does not hold"
+
+
 @given(st.floats(-0.1, 0.1), st.floats(0.0001, 0.1), st.integers(1, 8), st.sampled_from([-1, 1]))
 @settings(deadline=None, max_examples=50)
 def test_every_effect_gets_one_of_the_four_verdicts_and_a_reason(mean, sd, pairs, sign):

@@ -79,7 +79,8 @@ def test_a_layer_that_moves_as_a_whole_is_no_insertion_into_a_unit():
 
 def test_another_strongest_point_and_a_unit_that_stays_silent_are_seen():
     found, _ = page(holds=("points", "copies"))
-    assert found["remains"].verdict == "does not hold"
+    assert found["remains"].verdict == "not tested here"
+    assert found["remains"].effect.mean < 0
     still, runs = page(rises=CLAIMED | {"one": (0.1, 0.0)})
     assert still["silent"].verdict == "does not hold"
     assert "None within a margin" in still["silent"].parts["unit alone"].reason

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memlib.claims.pairs import interval
-from memlib.claims.rules import Claim, Null, Verdict, correct, every, verdict
+from memlib.claims.rules import Claim, Null, Verdict, above_zero, correct, every, unranked, verdict
 from memlib.specs import nearest
 from memlib.stats import Interval, kendall
 
@@ -114,6 +114,7 @@ EQUAL = Claim(
     "accuracy of the set with the higher mirrored estimate less that of the other, mean of three",
 )
 CLAIMS = (RANK, MOST, SIXTH, PAIR, TRIPLE, ADDING, LAYERMEM, DELTA, EQUAL)
+BY_RANK = (RANK, MOST, LAYERMEM, DELTA, EQUAL)  # need an order of layers by what they memorize
 
 
 @dataclass(frozen=True)
@@ -253,13 +254,15 @@ def equal(runs: Sequence[Tuning]) -> Verdict:
 def page(runs: Sequence[Tuning]) -> list[Verdict]:
     """All verdicts of the page, corrected among themselves (Holm).
 
+    None that needs an order of layers by memorization is judged where no layer is shown to memorize.
+
     Raises:
         KeyError: A set of Table 5 was not tuned: the encoder is no ResNet9.
         ValueError: There are no runs.
     """
     if not runs:
         raise ValueError("no runs were given: the claims are judged over one or more")
-    return correct(
+    found = correct(
         [
             rank(runs),
             most(runs),
@@ -272,6 +275,8 @@ def page(runs: Sequence[Tuning]) -> list[Verdict]:
             equal(runs),
         ]
     )
+    shown = above_zero({layer: interval([run.mirrored[layer] for run in runs], 0) for layer in runs[0].mirrored})
+    return [unranked(one, shown) if one.claim in BY_RANK else one for one in found]
 
 
 def sizes(runs: Sequence[Tuning]) -> list[int]:

@@ -87,9 +87,13 @@ OF_SILENT = (SILENT, REMAINS, SAME, COPIES)  # speak of a unit that was silent b
 SHARE = 0.1  # of the epochs: a point that is the strongest at fewer beyond chance is not the unit's
 
 
-def over(runs: Sequence[Run], of: Callable[..., float], *at: Any) -> Interval:
-    """Interval over encoders of a number of each run: `over(runs, Run.rise, "one", "unit alone", "highest")`."""
-    return interval([of(one, *at) for one in runs], sum(one.points for one in runs))
+def over(runs: Sequence[Run], of: Callable[..., float], *at: Any, step: float = 0.0) -> Interval:
+    """Interval over encoders of a number of each run: `over(runs, Run.rise, "one", "unit alone", "highest")`.
+
+    Args:
+        step: grid that the number can only move on (see `stats.over_pairs`).
+    """
+    return interval([of(one, *at) for one in runs], sum(one.points for one in runs), step)
 
 
 def called(runs: Sequence[Run], unit: str) -> str:
@@ -135,7 +139,7 @@ def _strongest(claim: Claim, inserted: str, runs: Sequence[Run]) -> Verdict:
     parts = {}
     for unit in UNITS:
         for way in WAYS:
-            share = over(runs, Run.share, inserted, way, unit)
+            share = over(runs, Run.share, inserted, way, unit, step=1 / (len(runs[0].epochs) - 1))
             nulls = [_alone(runs, Run.share, inserted, way, unit)] if unit == "silent" else []
             parts[f"{called(runs, unit)} unit, {way}"] = verdict(share, 1, nulls, SHARE, claim=claim)
     return every(claim, parts)

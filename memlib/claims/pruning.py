@@ -268,7 +268,7 @@ def takeaways(found: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:
         f"{shown('random')} without random ones and {shown('low')} without the lowest: that the top ones cost more "
         f"gets «{by['top'].verdict}», that the low ones cost less «{by['low'].verdict}».",
         f"Low and top differ by {seen} of the images; ranked by points that the encoder did not see, by {unseen}: "
-        "what such points find as well is selectivity, not memory.",
+        "what such points find as well would be selectivity, and not memory.",
         f"Pruning by magnitude leaves {shown('magnitude')} and by mean activation {shown('activation')}: that low "
         f"UnitMem wins gets «{by['wins'].verdict}», over the whole curve «{by['curve'].verdict}».",
     ]

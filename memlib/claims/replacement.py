@@ -9,7 +9,7 @@ import numpy as np
 from memlib.claims import replaced
 from memlib.claims.pairs import interval
 from memlib.claims.replaced import RULES, Of, Rule, Run, alike, chosen, gained, less, lost, mean_lost, single
-from memlib.claims.rules import MARGIN, Claim, Null, Verdict, correct, every, unlearned, verdict
+from memlib.claims.rules import Claim, Null, Verdict, above_zero, correct, every, unlearned, unranked, verdict
 from memlib.stats import Interval, equivalence, kendall
 
 PAGE = "04_2_replacement"
@@ -23,7 +23,7 @@ LEAST = Claim(
     PAGE,
     "Replacing the most memorizing layers costs more accuracy than replacing the least memorizing ones",
     "paper A, sections 4.2 and C.7, Tables 21 to 23",
-    "three layers: 36.6 and 39.1 % are left of 69.1 %, against 50.0 and 59.1 %",
+    "three layers: 36.6 and 39.1 % are left of 69.1 %, against 59.1 and 50.0 %",
     "accuracy lost, most less least memorizing",
     RUNS,
 )
@@ -109,6 +109,7 @@ BLOCKS = Claim(
     RUNS,
 )
 CLAIMS = (LEAST, RANDOM, LAST, RANK, GAIN, FOREIGN, BATCHNORM, DROPS, UNCHANGED, BLOCKS)
+BY_RANK = (LEAST, RANDOM, LAST, RANK, GAIN, BLOCKS)  # need an order of layers by what they memorize
 
 
 def over(runs: Sequence[Run], of: Of, step: float = 0.0) -> Interval:
@@ -165,11 +166,12 @@ def gain(runs: Sequence[Run]) -> Verdict:
 
 def random(runs: Sequence[Run]) -> Verdict:
     """Accuracy lost, most memorizing less all sets of as many layers."""
-    parts = {
-        f"{n} by {by}": _judge(RANDOM, less(lost(chosen(n, by)), mean_lost(n)), runs)
-        for n in _few(runs)
-        for by in RULES
-    }
+    parts = {}
+    for n in _few(runs):
+        for by in RULES:
+            roles = {SAME: "g", UNTRAINED: "untrained"} if n == 1 else {}
+            nulls = {name: less(lost(chosen(1, by), role), single(role)) for name, role in roles.items()}
+            parts[f"{n} by {by}"] = _judge(RANDOM, less(lost(chosen(n, by)), mean_lost(n)), runs, nulls)
     return every(RANDOM, parts)
 
 
@@ -179,7 +181,10 @@ def last(runs: Sequence[Run]) -> Verdict:
     return every(LAST, {str(n): _judge(LAST, of, runs) for n, of in more.items()})
 
 
-def tau(score: Callable[[Run], Mapping[str, float]], role: str = "donor") -> Of:
+Score = Callable[[Run], Mapping[str, float]]  # of a run, by layer
+
+
+def tau(score: Score, role: str = "donor") -> Of:
     """Kendall's tau of a number by layer and the accuracy that a layer's replacement costs."""
 
     def of(one: Run) -> float:
@@ -201,6 +206,11 @@ def size(one: Run) -> dict[str, float]:
     return {step: float(count) for step, count in one.parameters.items()}
 
 
+def among(layers: Score, score: Score) -> Score:
+    """Another score of the layers that one speaks of: the first layer has no delta."""
+    return lambda one: {step: score(one)[step] for step in layers(one)}
+
+
 def rank(runs: Sequence[Run]) -> Verdict:
     """Tau of memorization and cost, against depth, size, and what layers of other encoders cost."""
     parts: dict[str, Verdict] = {}
@@ -210,8 +220,8 @@ def rank(runs: Sequence[Run]) -> Verdict:
             return one.memory(by)
 
         nulls = {
-            "depth instead of memorization": tau(depth),
-            "parameters instead of memorization": tau(size),
+            "depth instead of memorization": tau(among(memory, depth)),
+            "parameters instead of memorization": tau(among(memory, size)),
             SAME: tau(memory, "g"),
             UNTRAINED: tau(memory, "untrained"),
         }
@@ -235,9 +245,22 @@ def batchnorm(runs: Sequence[Run]) -> Verdict:
 
 
 def drops(runs: Sequence[Run]) -> Verdict:
-    """Mirrored estimate of each layer before less after its own replacement."""
-    fallen = {step: less(replaced.at(row), replaced.at(row, step)) for step, row in runs[0].rows.items()}
-    return every(DROPS, {step: _judge(DROPS, of, runs, margin=MARGIN) for step, of in fallen.items()})
+    """Mirrored estimate before less after a layer's own replacement, of the layers that are shown to memorize.
+
+    Where none is, of all: without a margin, as nothing can be small beside nothing.
+    """
+    shown = memorizing(runs)
+    parts = {}
+    for step, row in runs[0].rows.items():
+        if step in shown or not shown:
+            margin = SHARE * over(runs, replaced.at(row)).mean if shown else None
+            parts[step] = _judge(DROPS, less(replaced.at(row), replaced.at(row, step)), runs, margin=margin)
+    return every(DROPS, parts)
+
+
+def memorizing(runs: Sequence[Run]) -> list[str]:
+    """The steps that are shown to memorize."""
+    return above_zero({step: over(runs, replaced.at(row)) for step, row in runs[0].rows.items()})
 
 
 def unchanged(runs: Sequence[Run]) -> Verdict:
@@ -283,7 +306,8 @@ def _learned(found: Verdict, runs: Sequence[Run]) -> Verdict:
 def page(runs: Sequence[Run], of_blocks: Sequence[Run] = ()) -> list[Verdict]:
     """All verdicts of the page, corrected among themselves (Holm).
 
-    None is judged where a linear probe does not show that its encoders learned anything.
+    None is judged where a linear probe does not show that its encoders learned anything, and none that needs an order
+    of layers by memorization where none of them is shown to memorize.
 
     Args:
         runs: of the replacement of layers.
@@ -293,7 +317,10 @@ def page(runs: Sequence[Run], of_blocks: Sequence[Run] = ()) -> list[Verdict]:
     if runs[0].similarity["donor"]:
         tests.insert(6, batchnorm)
     found = correct([*(test(runs) for test in tests), *([blocks(of_blocks)] if of_blocks else [])])
-    return [_learned(v, of_blocks if v.claim == BLOCKS else runs) for v in found]
+    found = [_learned(v, of_blocks if v.claim == BLOCKS else runs) for v in found]
+    return [
+        unranked(v, memorizing(of_blocks if v.claim == BLOCKS else runs)) if v.claim in BY_RANK else v for v in found
+    ]
 
 
 def takeaways(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:

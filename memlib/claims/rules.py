@@ -7,11 +7,14 @@ In this order, at the level that is left after the page's correction (Holm):
    or more, and the interval of effect - null does not exclude zero: *does not hold*;
 3. claimed sign, corrected interval excludes zero: *holds*; but *trend only* where effect - null does not exclude
    zero and the null either shows a smaller part, or is too imprecise to be told from the effect (its estimate
-   reaches into the effect's interval);
-4. opposite sign, corrected interval excludes zero: *does not hold*;
+   reaches into the effect's interval, or its bound reaches the effect's estimate);
+4. opposite sign, interval excludes zero: *does not hold*;
 5. equivalent to zero within the margin stated for the claim (TOST): *does not hold*;
 6. claimed sign: *trend only*;
 7. what is left has the opposite sign and zero in its interval: nothing was shown either way, *not tested here*.
+
+Rules 4 and 5 speak against a claim. They are corrected by the number of all tests of the page (Bonferroni), parts of
+claims included: a claim of many parts falls with any one of them.
 
 A null that shows a part of the effect is taken off it: the excess decides. Where the null is another set of points
 of the same pairs (S_E), the excess is computed within pairs; otherwise it is Welch's difference.
@@ -105,6 +108,7 @@ def verdict(
     p: float | None = None,
     factor: float = 1.0,
     claim: Claim | None = None,
+    tests: float = 1.0,
 ) -> Verdict:
     """Judge one effect by the rules above.
 
@@ -115,6 +119,7 @@ def verdict(
         margin: what counts as none; needed for sign 0.
         p: of the test, if it is not the interval's (or for sign 0 TOST's) own.
         factor: what the page's correction multiplies p by.
+        tests: how many tests there are on the page, by which a refutation is corrected (Bonferroni).
 
     Raises:
         ValueError: for another sign, or sign 0 without a margin.
@@ -139,11 +144,14 @@ def verdict(
     )
     if alone:
         return replace(found, reason=f"One pair of encoders is descriptive: {effect}.")
-    word, reason = _no_difference(found, alpha) if sign == 0 else _directional(found, alpha)
+    tests = max(tests, factor)
+    against = replace(found, corrected=effect.at(1 - alpha / tests), p=min(1.0, float(p) * tests))
+    word, reason = (_no_difference if sign == 0 else _directional)(found, against, alpha)
     return replace(found, verdict=word, reason=reason)
 
 
-def _directional(v: Verdict, alpha: float) -> tuple[str, str]:
+def _directional(v: Verdict, against: Verdict, alpha: float) -> tuple[str, str]:
+    """The word and its reason; `against` is the same, corrected as a refutation is."""
     effect = v.corrected
     over = [(n, n.excess.at(effect.level) if n.excess else excess(effect, n.interval)) for n in v.nulls]
     for null, more in over:
@@ -154,7 +162,9 @@ def _directional(v: Verdict, alpha: float) -> tuple[str, str]:
     if v.p < alpha and claimed and effect.excludes_zero(v.sign):
         edge = effect.low if v.sign > 0 else effect.high
         for null, more in over:
+            far = null.interval.high if v.sign > 0 else null.interval.low
             close = null.interval.mean * v.sign >= edge * v.sign or null.interval.excludes_zero(v.sign)
+            close = close or far * v.sign >= effect.mean * v.sign  # too imprecise
             if close and not more.excludes_zero(v.sign):
                 return TREND, f"{_number(v)}, but {null.name} cannot be told from it: {null.interval}."
         taken = [n.name for n, _ in over if n.interval.excludes_zero(v.sign)]
@@ -163,13 +173,13 @@ def _directional(v: Verdict, alpha: float) -> tuple[str, str]:
             f"; less than the {v.margin:.3g} that would matter" if v.margin and abs(effect.mean) < v.margin else ""
         )
         return HOLDS, f"{_number(v)}{beyond}{small}."
-    if v.p < alpha and not claimed and effect.excludes_zero(-v.sign):
-        return FAILS, f"The opposite: {_number(v)}."
-    if v.margin and equivalence(v.effect, v.margin) < alpha:
-        return FAILS, f"None within a margin of {v.margin:.3g}: {_number(v)}."
+    if against.p < alpha and not claimed and against.corrected.excludes_zero(-v.sign):
+        return FAILS, f"The opposite: {_number(against)}."
+    if v.margin and equivalence(v.effect, v.margin) < 1 - against.corrected.level:
+        return FAILS, f"None within a margin of {v.margin:.3g}: {_number(against)}."
     if claimed:
         return TREND, f"The sign is as claimed, but the interval includes zero: {_number(v)}{_would_tell(effect)}."
-    return OPEN, f"Open: the sign is not as claimed, but the interval includes zero: {_number(v)}."
+    return OPEN, f"Open: the sign is not as claimed, but the interval includes zero: {_number(against)}."
 
 
 def _would_tell(effect: Interval, most: int = 1000) -> str:
@@ -187,18 +197,18 @@ def _would_tell(effect: Interval, most: int = 1000) -> str:
     )
 
 
-def _no_difference(v: Verdict, alpha: float) -> tuple[str, str]:
+def _no_difference(v: Verdict, against: Verdict, alpha: float) -> tuple[str, str]:
     assert v.margin is not None
     within = f"margin {v.margin:.3g}"
     if v.margin == 0:  # a share of an effect that is not there
         return OPEN, f"Open: nothing is memorized that it could be small beside: {_number(v)}."
     if v.p < alpha:
         return HOLDS, f"No difference within the {within}: {_number(v)}."
-    if v.corrected.low > v.margin or v.corrected.high < -v.margin:
-        return FAILS, f"They differ by more than the {within}: {_number(v)}."
+    if against.corrected.low > v.margin or against.corrected.high < -v.margin:
+        return FAILS, f"They differ by more than the {within}: {_number(against)}."
     if abs(v.effect.mean) < v.margin:
         return TREND, f"The estimate lies within the {within}, but its interval does not: {_number(v)}."
-    return OPEN, f"Open: the estimate lies outside the {within}, but not its interval: {_number(v)}."
+    return OPEN, f"Open: the estimate lies outside the {within}, but not its interval: {_number(against)}."
 
 
 def _number(v: Verdict) -> str:
@@ -209,19 +219,20 @@ def _number(v: Verdict) -> str:
     return f"{unit}{v.corrected} ({level} interval, {v.effect.pairs} {over}, corrected {p})"
 
 
-def every(claim: Claim, parts: Mapping[str, Verdict], factor: float = 1.0) -> Verdict:
+def every(claim: Claim, parts: Mapping[str, Verdict], factor: float = 1.0, tests: float = 1.0) -> Verdict:
     """A claim that says something of every part: it holds if each part does (intersection-union).
 
     Args:
         parts: verdicts not yet corrected; Holm is applied among them here.
         factor: what the page's correction multiplies the largest p by.
+        tests: how many tests there are on the page: a part is refuted among all parts of them.
 
     Raises:
         ValueError: without parts.
     """
     if not parts:
         raise ValueError(f"claim {claim.key!r} speaks of every part, but none was given")
-    judged = dict(zip(parts, correct(list(parts.values())), strict=True))
+    judged = dict(zip(parts, correct(list(parts.values()), tests), strict=True))
     # a part on the wrong side is no evidence for the claim, however small its two-sided p
     against = {n: v.raw if v.sign == 0 or v.effect.mean * v.sign > 0 else 1.0 for n, v in parts.items()}
     weakest = max(parts, key=lambda n: (against[n], -abs(parts[n].effect.mean)))
@@ -268,17 +279,40 @@ def unlearned(found: Verdict, lost: Sequence[str]) -> Verdict:
     return replace(found, verdict=OPEN, reason=f"{said} {found.reason}")
 
 
-def correct(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts of a page (or the parts of a claim) judged again with Holm's correction over those tested."""
+def above_zero(estimates: Mapping[str, Interval]) -> list[str]:
+    """The names of the estimates that are above zero, corrected over all of them (Bonferroni)."""
+    level = 1 - (1 - LEVEL) / len(estimates)
+    return [name for name, i in estimates.items() if i.pairs > 1 and i.at(level).excludes_zero(1)]
+
+
+def unranked(found: Verdict, shown: Sequence[str]) -> Verdict:
+    """The verdict on a claim that needs an order of layers by memorization: *not tested here* where it is but noise.
+
+    Args:
+        found: of the test on what ran.
+        shown: the layers that are shown to memorize.
+    """
+    if shown or not found.tested:
+        return found
+    said = "Not judged, as no single layer is shown to memorize, so that their order is noise."
+    return replace(found, verdict=OPEN, reason=f"{said} {found.reason}")
+
+
+def correct(verdicts: Sequence[Verdict], tests: float = 1.0) -> list[Verdict]:
+    """The verdicts of a page (or the parts of a claim) judged again with Holm's correction over those tested.
+
+    Args:
+        tests: of parts, how many tests the page has; refutations are corrected by the product.
+    """
     raw = np.array([v.raw for v in verdicts if v.tested])
     # what Holm multiplies each p by, rather than its product: it also says at which level the interval is drawn
     factors = iter(
         np.where(raw > 0, np.maximum(holm(raw) / np.where(raw > 0, raw, 1), 1), raw.size) if raw.size else ()
     )
-    return [_again(v, float(next(factors))) if v.tested else v for v in verdicts]
+    return [_again(v, float(next(factors)), tests * raw.size) if v.tested else v for v in verdicts]
 
 
-def _again(v: Verdict, factor: float) -> Verdict:
+def _again(v: Verdict, factor: float, tests: float) -> Verdict:
     if v.parts and v.claim:
-        return every(v.claim, v.parts, factor)
-    return verdict(v.effect, v.sign, v.nulls, v.margin, v.raw, factor, v.claim)
+        return every(v.claim, v.parts, factor, tests)
+    return verdict(v.effect, v.sign, v.nulls, v.margin, v.raw, factor, v.claim, tests)

@@ -18,6 +18,7 @@ from torch import Tensor
 from memlib import data, measure, train
 from memlib.encoders import Encoder, Layer
 from memlib.experiments.probed import accuracies
+from memlib.specs import nearest
 from memlib.studies import Experiment
 from memlib.surgery import silenced_features
 
@@ -138,6 +139,8 @@ def _order(variant: Variant, scores: Tensor, seed: int) -> Tensor:
     if criterion in ONCE:
         name, sign = ONCE[criterion]
         return sign * scores[SCORES.index(name)]
+    if criterion != "random":
+        raise nearest(criterion, [*ONCE, "random"], "criterion")
     return torch.rand(scores.shape[1], generator=torch.Generator().manual_seed(1000 * seed + draw))
 
 

@@ -35,7 +35,7 @@ def replacement_map(runs: Sequence[Run]) -> Any:
     here = {s: 100 * float(np.mean([r.lost(s) for r in runs])) for n in runs[0].sizes() for s in runs[0].sets(n)}
     shown = {"here": here}
     if steps == tuple("12345678"):
-        shown["paper A"] = {tuple(s.split()): _paper_lost(s) for s in paper.TABLE_30_32_33}
+        shown["paper A, STL10"] = {tuple(s.split()): _paper_lost(s) for s in paper.TABLE_30_32_33}
     figure, axes = plt.subplots(len(shown), 1, figsize=(WIDTH, 5.2 * len(shown)), squeeze=False, layout="constrained")
     for ax, (name, cost) in zip(axes.flat, shown.items(), strict=True):
         values = np.full((len(steps) + 1, len(steps)), np.nan)
@@ -144,7 +144,7 @@ def single_table(runs: Sequence[Run]) -> Html:
                 **{f"lost, {name}": _points(runs, lost((step,), role)) for role, _, _, name in STANDS},
                 "gained there": _points(runs, gained((step,))),
                 **(
-                    {"paper: lost; gained": _minus(f"{_paper_lost(step):.1f}; {_paper_gained(step):.1f}")}
+                    {"paper, STL10: lost; gained": _minus(f"{_paper_lost(step):.1f}; {_paper_gained(step):.1f}")}
                     if step in paper.TABLE_30_32_33
                     else {}
                 ),
@@ -153,15 +153,15 @@ def single_table(runs: Sequence[Run]) -> Html:
     return table(pd.DataFrame(rows))
 
 
-def choice_table(runs: Sequence[Run], donor: str = "stl10") -> Html:
+def choice_table(runs: Sequence[Run]) -> Html:
     """Tables 21 to 24: what each rule chooses in each run, and what replacing it costs and gains.
 
-    Args:
-        donor: data set of the paper's column.
+    The paper's column is that of the donor's data set, where it has it, and that of STL10 elsewhere.
     """
     import pandas as pd
 
     rows = []
+    donor = "svhn" if runs[0].theirs == "svhn" else "stl10"
     printed = {1: paper.TABLE_23, 3: paper.TABLE_22} if runs[0].steps == tuple("12345678") else {3: paper.TABLE_24}
     for size in runs[0].sizes():
         names: dict[str, Pick] = {
@@ -195,6 +195,7 @@ def choice_table(runs: Sequence[Run], donor: str = "stl10") -> Html:
 
 
 def _printed(rows: dict[str, tuple[str, Row]], name: str) -> dict[str, str | None]:
+    name = name if name in rows else name.split(",")[0]  # Table 24 does not say by which rule
     if name not in rows:
         return {"paper: which": None, "paper: lost": None, "paper: gained": None}
     which, row = rows[name]

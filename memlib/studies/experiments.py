@@ -87,7 +87,7 @@ class Experiment:
         return digest({"images": fingerprints, **self.values()})
 
 
-def experiments(scale_name: str, **overrides: Any) -> dict[str, list[Experiment]]:
+def experiments(scale_name: str, only: str | None = None, **overrides: Any) -> dict[str, list[Experiment]]:
     """The experiments of a scale, by name: the runs of each.
 
     A scale's file has them as `{kind, roles: {f: halves.f, donor: donors}, runs, probe, probe_points, ...}`. Run i
@@ -95,8 +95,8 @@ def experiments(scale_name: str, **overrides: Any) -> dict[str, list[Experiment]
     first pair first. With `.untrained` behind it, the same before training.
 
     Args:
-        overrides: `runs`, `probe`, `probe_points` and choices, for the experiments that know them. None: as the
-            scale has it.
+        only: The experiment that overrides are for; None: all that know them.
+        overrides: `runs`, `probe`, `probe_points` and choices. None: as the scale has it.
 
     Raises:
         KeyError: The scale, a kind, a role's design or a choice is unknown.
@@ -113,7 +113,8 @@ def experiments(scale_name: str, **overrides: Any) -> dict[str, list[Experiment]
         if kind not in CHOICES:
             raise nearest(kind, CHOICES, f"kind of experiment {name!r}")
         allowed = [*COMMON, *CHOICES[kind]]
-        values = stated | {key: value for key, value in overrides.items() if value is not None and key in allowed}
+        chosen = overrides if only in (None, name) else {}
+        values = stated | {key: value for key, value in chosen.items() if value is not None and key in allowed}
         for key in values:
             if key not in allowed:
                 raise nearest(key, allowed, f"choice of experiment {name!r}")

@@ -43,7 +43,7 @@ def experiment(scale: str, name: str, **overrides: Any) -> list[Outcome]:
     Raises:
         KeyError: The scale, the experiment or an override is unknown.
     """
-    known = studies.experiments(scale, **overrides)
+    known = studies.experiments(scale, name, **overrides)
     if name not in known:
         raise nearest(name, known, f"experiment of scale {scale}")
     found = []
