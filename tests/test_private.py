@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from memlib import private, store, train
+from memlib import private, store, studies, train
 from memlib.encoders.vits import ViT
 from memlib.objectives import build_objective
 from memlib.specs import EncoderSpec
@@ -244,3 +244,18 @@ def test_the_header_says_what_was_spent_and_the_encoder_loads(few):
     assert header["started_at_step"] == 6
     assert 7.99 <= header["private"]["epsilon"] <= 8.0
     assert store.home().exists()
+
+
+@pytest.mark.parametrize("design", ["dp20", "dp8"])
+def test_private_encoders_of_the_papers_scale_take_two_steps_at_full_width(design):
+    wanted = studies.pairs("paper", design)[0].f.encoder
+    spec = dataclasses.replace(
+        wanted, dataset="digits", points="all", subset=8, shared=0, candidates=0, batch=8, epochs=2
+    )
+    before = train.artefact(dataclasses.replace(spec, epochs=0))[0]
+    after, header = train.artefact(spec)
+    assert header["steps"] == 2
+    assert header["private"]["epsilon"] == pytest.approx(spec.epsilon, rel=0.01)
+    assert torch.isfinite(after["loss"]).all()
+    still = [name for name, old in before.items() if torch.equal(old, after[name])]
+    assert still == ["decoder.hidden"]  # it has no gradient of each point, and stays as it was drawn
