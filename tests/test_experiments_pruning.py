@@ -101,3 +101,10 @@ def test_every_scale_plans_it(scale):
         variants, table = pruning.plan(run, ["1", "2"])
         assert table < len(variants)
     assert callable(tables.run)
+
+
+def test_an_unknown_criterion_is_refused_and_named():
+    scores = torch.rand(len(pruning.SCORES), 6)
+    with pytest.raises(KeyError, match="unknown criterion 'lowest': allowed are 'top', 'low'"):
+        pruning._order(("layer", "lowest", 0.1, 0), scores, 0)
+    assert torch.equal(pruning._order(("layer", "low", 0.1, 0), scores, 0), scores[0])

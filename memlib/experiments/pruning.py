@@ -139,8 +139,8 @@ def _order(variant: Variant, scores: Tensor, seed: int) -> Tensor:
     if criterion in ONCE:
         name, sign = ONCE[criterion]
         return sign * scores[SCORES.index(name)]
-    if criterion != "random":
-        raise nearest(criterion, [*ONCE, "random"], "criterion")
+    if criterion not in ("random", "none"):  # where nothing is pruned no order matters
+        raise nearest(criterion, [*ONCE, "random", "none"], "criterion")
     return torch.rand(scores.shape[1], generator=torch.Generator().manual_seed(1000 * seed + draw))
 
 
