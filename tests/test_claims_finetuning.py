@@ -11,7 +11,7 @@ SIZE = dict(zip(LAYERS, (896, 18496, 36928, 36928, 73856, 295168, 590080, 590080
 SETS = [
     (),
     *((n,) for n in LAYERS),
-    *map(tuple, ("67", "68", "78", "467", "468", "678", "123456", "12", "123", "12345678")),
+    *map(tuple, ("67", "68", "78", "467", "468", "678", "123456", "12", "123", "123468", "12346", "12345678")),
 ]
 
 
@@ -28,9 +28,16 @@ def run(rng, memory, gain, untrained, chosen=None, noise=0.002):
         "last": [("8",), ("7", "8"), ("6", "7", "8")],
         "least": [("1",), ("1", "2"), ("1", "2", "3")],
     }
+    within = {
+        "layermem": by["last"],
+        "delta": [("1", "2", "3", "4", "6"), ("6", "8"), ("1", "2", "3", "4", "6", "8")],
+        "last": by["last"],
+        "least": [("1", "2", "3", "4", "5", "6")] * 3,
+    }
     mirrored = dict(zip(LAYERS, (np.asarray(memory) + 1e-4 * rng.standard_normal(8)).tolist(), strict=True))
     parameters = {one: sum(SIZE[n] for n in one) for one in SETS}
-    return finetuning.Tuning(accuracy(gain), accuracy(untrained), parameters, mirrored, by | (chosen or {}), 1000)
+    by |= chosen or {}
+    return finetuning.Tuning(accuracy(gain), accuracy(untrained), parameters, mirrored, by, within, 1000)
 
 
 DEEP = np.array([0, 0.001, 0.002, 0.003, 0.004, 0.005, 0.01, 0.04])
@@ -45,7 +52,7 @@ def page(memory, gain, untrained, count=4, **choices):
 
 def test_what_the_paper_found_holds_where_it_is_so():
     found, runs = page(PAPER, PAPER, NONE)
-    for key in ("rank", "most", "tune-pair", "tune-triple", "adding", "equal"):
+    for key in ("rank", "most", "tune-pair", "tune-triple", "adding"):
         assert found[key].verdict == "holds", key
     assert found["by-delta"].parts["2 layers"].verdict == "holds"
     said = finetuning.takeaways(runs, list(found.values()))
@@ -55,7 +62,7 @@ def test_what_the_paper_found_holds_where_it_is_so():
 
 def test_gains_that_untrained_encoders_have_as_well_are_no_evidence_of_memorization():
     found, runs = page(PAPER, PAPER, PAPER)
-    for key in ("rank", "most", "tune-pair", "tune-triple", "equal"):
+    for key in ("rank", "most", "tune-pair", "tune-triple"):
         assert found[key].effect.excludes_zero(1) or found[key].parts, key
         assert found[key].verdict in ("does not hold", "trend only"), key
     assert found["rank"].verdict == found["most"].verdict == "does not hold"
@@ -76,13 +83,17 @@ def test_the_opposite_order_does_not_hold():
     assert found["rank"].verdict != "holds"
 
 
-def test_equal_numbers_of_parameters_are_compared_by_what_each_run_found_to_memorize_more():
-    for one, other in finetuning.EQUAL_SETS:
-        assert sum(SIZE[n] for n in one) == sum(SIZE[n] for n in other)
-    swapped = DEEP.copy()
-    swapped[[6, 7]] = swapped[[7, 6]]  # 7 memorizes more than 8, and gains more
-    assert page(swapped, 2 * swapped, NONE)[0]["equal"].verdict == "holds"
-    assert page(DEEP, 2 * swapped, NONE)[0]["equal"].verdict == "does not hold"
+def test_at_equal_numbers_of_parameters_a_choice_is_set_against_the_last_layers():
+    found, _ = page(PAPER, PAPER, NONE)
+    parts = found["equal"].parts
+    assert list(parts) == [
+        f"{choice}, within {k} layer{'s' * (k > 1)}"
+        for choice in ("highest LayerMem", "highest delta")
+        for k in (1, 2, 3)
+    ]
+    assert parts["highest delta, within 2 layers"].verdict == "holds"
+    assert parts["highest LayerMem, within 2 layers"].verdict == "does not hold"  # these are the last layers
+    assert page(PAPER, PAPER, PAPER)[0]["equal"].parts["highest delta, within 2 layers"].verdict == "does not hold"
 
 
 def test_one_run_is_not_tested_and_a_set_that_was_not_tuned_is_named():
@@ -98,6 +109,7 @@ def test_a_run_is_read_by_the_names_of_its_sets_and_averaged_over_seeds():
     class Outcome:
         header = {  # noqa: RUF012
             "sets": [[], ["6"]], "layers": ["6", "8"], "tested": 50, "chosen": {"last": [["8"]]},
+            "budgeted": {"last": [["8"]]},
         }  # fmt: skip
         arrays = {  # noqa: RUF012
             "accuracy": np.array([[[0.2, 0.4], [0.5, 0.7]], [[0.1, 0.1], [0.2, 0.2]]], dtype=np.float32),
@@ -109,7 +121,7 @@ def test_a_run_is_read_by_the_names_of_its_sets_and_averaged_over_seeds():
     assert found.of((), "untrained") == pytest.approx(0.1)
     assert found.parameters == {(): 0, ("6",): 9}
     assert found.mirrored["8"] == 0.2
-    assert found.chosen["last"] == [("8",)]
+    assert found.chosen["last"] == found.budgeted["last"] == [("8",)]
     assert claims.finetuning.name(()) == "head only"
 
 
@@ -138,3 +150,6 @@ def test_tables_set_the_paper_beside_ours_and_name_what_each_run_chose():
     choices = repr(figures.tuned_choices(runs))
     assert "6, 7 (1 of 4); 6, 8 (3 of 4)" in choices
     assert len(choices.splitlines()) == 13
+    within = repr(figures.tuned_choices(runs, budget=True))
+    assert "1, 2, 3, 4, 6, 8" in within
+    assert len(within.splitlines()) == 13

@@ -56,7 +56,7 @@ def judged(kept=KEPT, count=4):
 def test_units_that_matter_are_found_and_unseen_points_do_not_find_them():
     found = judged()
     assert {key: v.verdict for key, v in found.items()} == dict.fromkeys(("top", "low", "wins", "curve"), "holds")
-    assert len(found["top"].parts) == 6
+    assert len(found["top"].parts) == 8
     assert all(part.nulls[0].name == pruning.UNSEEN for part in found["low"].parts.values())
 
 
@@ -115,7 +115,7 @@ def test_figures_are_legible(draw):
 
 def test_the_table_has_the_paper_beside_ours():
     lines = repr(figures.pruning_table(runs())).splitlines()
-    assert len(lines) == 2 + 3 * 7
+    assert len(lines) == 2 + 4 * 7
     assert "70.44" in lines[1]
     assert "58.09 ± 1.76" in next(line for line in lines if "random" in line and "10% in each layer" in line)
     assert len(repr(figures.pruning_controls(runs())).splitlines()) == 4

@@ -20,13 +20,16 @@ MEMORY = np.array([0.010, 0.0, 0.020, 0.004, 0.030, 0.040, 0.012, 0.025])  # by 
 def run(rng, cost, same=0.0, gain=0.0, behind=0.0, cosine=0.8, chance=0.3, sizes=(1, 2, 3), memory=MEMORY, new=0.4):
     """A run in which a layer costs `cost` (by layer), of the same data set `same` (by layer, or of all) instead."""
     cost, same = (np.broadcast_to(np.asarray(c, float), len(STEPS)) for c in (cost, same))
-    noise = lambda: 0.001 * rng.standard_normal()  # noqa: E731
+    other = rng.spawn(1)[0]
+    noise = lambda rng=rng: 0.001 * rng.standard_normal()  # noqa: E731
     accuracy = {("f", ()): {"own": 0.6, "theirs": 0.3}}
     for size in (*sizes, 8):
         for chosen in combinations(range(8), size):
             lost = cost[list(chosen)].sum() / size**0.5
             steps = tuple(STEPS[i] for i in chosen)
             accuracy["donor", steps] = {"own": 0.6 - lost + noise(), "theirs": 0.3 + gain * lost + noise()}
+            alike = same[list(chosen)].sum() / size**0.5
+            accuracy["g", steps] = {"own": 0.6 - alike + noise(other), "theirs": 0.3 + noise(other)}
     for role in ("g", "untrained"):
         for i, step in enumerate(STEPS):
             accuracy[role, (step,)] = {"own": 0.6 - same[i] + noise(), "theirs": 0.3 + noise()}
@@ -67,7 +70,9 @@ def test_cost_that_follows_memorization_holds_and_what_is_not_so_does_not():
 
 def test_cost_of_any_exchange_is_no_cost_of_memorization():
     found = page(same=4 * MEMORY)
-    assert found["least"].parts["1 by LayerMem"].verdict == "does not hold"
+    for size in ("1", "3"):
+        assert found["least"].parts[f"{size} by LayerMem"].verdict == "does not hold"
+        assert found["random"].parts[f"{size} by LayerMem"].verdict == "does not hold"
     assert found["rank"].verdict == "does not hold"
     assert found["foreign"].verdict != "holds"
 
@@ -89,14 +94,17 @@ def test_a_change_behind_the_replaced_layer_is_seen():
 
 
 def test_blocks_are_judged_with_the_page_and_against_the_sets_that_were_drawn():
-    drawn = {3: [("1", "2", "4"), ("2", "4", "7")]}
+    drawn = {"donor": {3: [("1", "2", "4"), ("2", "4", "7")]}, "g": {3: [("1", "2", "4")]}}
     of_blocks = [replace(one, drawn=drawn) for one in runs(sizes=(1, 3))]
-    assert of_blocks[0].sets(3) == drawn[3]
+    assert of_blocks[0].sets(3) == drawn["donor"][3]
+    assert of_blocks[0].sets(3, "g") == drawn["g"][3]
     found = {v.claim.key: v for v in replacement.page(runs(), of_blocks)}
     assert found["blocks"].verdict == "holds"
     assert list(found["blocks"].parts) == [f"{other}, by {by}" for by in RULES for other in ("random", "least")]
     flat = {v.claim.key: v for v in replacement.page(runs(), runs(cost=0.05 * np.ones(8), sizes=(1, 3)))}
     assert flat["blocks"].verdict != "holds"
+    exchange = {v.claim.key: v for v in replacement.page(runs(), runs(same=4 * MEMORY, sizes=(1, 3)))}
+    assert exchange["blocks"].verdict == "does not hold"  # g's blocks cost as much
     assert "mean of 2" in repr(figures.choice_table(of_blocks))
 
 
@@ -165,6 +173,7 @@ def test_an_outcome_becomes_a_run():
         "previous": {"output": "1"},
         "steps": ["1"],
         "normed": ["1"],
+        "drawn": {"donor": {}, "g": {"2": [["1", "2"]]}},
         "tested": 7,
     }
     arrays = {
@@ -179,6 +188,7 @@ def test_an_outcome_becomes_a_run():
     assert (one.at("output"), one.at("output", "1")) == (0.2, 0.3)
     assert one.memory() == {"1": 0.1}
     assert one.memory("delta") == {}
+    assert (one.sets(1, "g"), one.sets(2, "g")) == ([("1",)], [("1", "2")])
 
 
 def test_an_order_of_layers_that_is_noise_decides_nothing():

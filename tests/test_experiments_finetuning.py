@@ -9,23 +9,41 @@ from memlib.experiments import finetuning
 from memlib.specs import EncoderSpec
 
 LAYERS = tuple("12345678")
+SIZE = (960, 18624, 37056, 37056, 74112, 295680, 590592, 590592)
 
 
 def test_choices_are_made_by_level_by_delta_by_place_and_by_the_least():
     level = dict(zip(LAYERS, (0.0, 0.01, 0.02, 0.03, 0.04, 0.09, 0.1, 0.11), strict=True)) | {"Res2": -0.2, "Res6": 1}
     encoder = build_encoder("resnet9")
-    found = finetuning.choices(level, LAYERS, previous(encoder.layers, level))
-    assert found["layermem"] == found["last"] == [("8",), ("7", "8"), ("6", "7", "8")]
-    assert found["delta"][:2] == [("5",), ("5", "6")]  # 5 follows Res2; the sum itself is nothing to tune
-    assert found["least"] == [("1",), ("1", "2"), ("1", "2", "3")]
+    found = finetuning.orders(level, LAYERS, previous(encoder.layers, level))
+    assert found["layermem"] == found["last"] == list(reversed(LAYERS))
+    assert found["delta"][:2] == ["5", "6"]  # 5 follows Res2; the sum itself is nothing to tune
+    assert "1" not in found["delta"]  # follows nothing
+    assert found["least"] == list(LAYERS)
 
 
-def test_every_set_of_the_paper_is_tuned_once_beside_those_of_equal_numbers_of_parameters():
-    size = (960, 18624, 37056, 37056, 74112, 295680, 590592, 590592)
-    chosen = {"layermem": [("8",), ("7", "8")], "delta": [("2",), ("2", "5")]}
-    sets = finetuning.wanted(LAYERS, size, chosen)
+@pytest.mark.parametrize(
+    ("order", "room", "taken"),
+    [
+        ("876", 2, "8"),  # nothing else fits beside it
+        ("678", 2, "6"),  # 7 and 8 do not fit behind 6
+        ("64781", 2, "146"),  # further on some do
+        ("12345678", 3, "123456"),
+        ("678", 5, "678"),
+        ("8", 1.9, ""),
+    ],
+)
+def test_a_budget_of_parameters_is_filled_in_the_order_of_a_choice(order, room, taken):
+    size = (1, 2, 4, 4, 8, 100, 200, 200)
+    found = finetuning.within(round(room * 100), list(order), LAYERS, size)
+    assert found == tuple(taken)
+    assert sum(size[LAYERS.index(layer)] for layer in found) <= room * 100
+
+
+def test_every_set_of_the_paper_and_of_a_choice_is_tuned_once():
+    sets = finetuning.wanted(LAYERS, SIZE, [("8",), ("7", "8"), ("2",), ("2", "5"), ("2", "5")])
     assert len(sets) == len(set(sets))
-    assert {*finetuning.TABLE_5, ("2", "5"), LAYERS, LAYERS[:6], ("6", "7"), *((n,) for n in LAYERS)} <= set(sets)
+    assert {*finetuning.TABLE_5, ("2", "5"), LAYERS, LAYERS[:6], *((n,) for n in LAYERS)} <= set(sets)
     assert sets[0] == ()
     assert [len(one) for one in sets] == sorted(len(one) for one in sets)
 
@@ -68,4 +86,8 @@ def test_a_run_tunes_the_trained_and_the_untrained_encoder_with_the_same_seeds(t
     # at the same points f and g are each other's mirror: level and order follow from the distances alone
     assert torch.isfinite(arrays["mirrored"]).all()
     assert header["chosen"]["last"] == [["8"], ["7", "8"], ["6", "7", "8"]]
+    for choice, some in header["budgeted"].items():
+        for taken, last in zip(some, header["chosen"]["last"], strict=True):
+            one, most = (int(arrays["parameters"][sets.index(tuple(layers))]) for layers in (taken, last))
+            assert one == most if choice == "last" else one <= most
     assert header["tested"] == 30

@@ -60,7 +60,7 @@ def test_magnitude_prunes_the_channels_that_torch_does(layer):
 def test_the_plan_has_table_6_first_and_nothing_twice(planned):
     variants, table = pruning.plan(planned, ["1"])
     assert variants[0] == ("none", "none", 0.0, 0)
-    assert table == 1 + 3 * (6 + 2)
+    assert table == 1 + 4 * (6 + 2)
     assert len(set(variants)) == len(variants)
     assert {v[:1] + v[2:3] for v in variants[1:table]} == set(pruning.TABLE)
 

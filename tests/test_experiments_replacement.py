@@ -19,11 +19,12 @@ ROLES = {
     "donor": dataclasses.replace(SPEC, seed=2),
     "untrained": dataclasses.replace(SPEC, seed=3),
 }
-CHOICES = (("sizes", (1,)), ("drawn", None), ("tested", 40), ("views", 2))
+CHOICES = {"sizes": (1,), "drawn": None, "controls": 2, "tested": 40, "views": 2}
 
 
-def planned(**roles):
-    return Experiment("replacement-0", "replacement", tuple((ROLES | roles).items()), ("digits",), 100, CHOICES)
+def planned(**choices):
+    stated = tuple((CHOICES | choices).items())
+    return Experiment("replacement-0", "replacement", tuple(ROLES.items()), ("digits",), 100, stated)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,24 @@ def test_layers_in_front_of_a_replaced_one_stay_and_a_shared_first_layer_tells_n
         at = layers.index(header["rows"][step])
         torch.testing.assert_close(mirrored[1 + i, :at], mirrored[0, :at], atol=1e-6, rtol=0)
         assert (mirrored[1 + i, at:] != mirrored[0, at:]).all()
+
+
+@pytest.mark.parametrize("drawn", [None, 3])
+def test_several_layers_are_also_taken_from_g_in_drawn_and_in_chosen_sets(drawn, monkeypatch):
+    monkeypatch.setattr(replacement, "accuracies", lambda experiment, f, variants, *_: torch.zeros(len(variants), 3))
+    arrays, header = replacement.run(planned(sizes=(2,), drawn=drawn))
+    by = {role: [tuple(s) for r, s in header["variants"] if r == role and len(s) == 2] for role in ("donor", "g")}
+    some = {role: [tuple(s) for s in sets.get("2", [])] for role, sets in header["drawn"].items()}
+    assert len(by["donor"]) == 28 if drawn is None else 3 <= len(by["donor"]) <= 3 + 5
+    assert len(some["g"]) == 2
+    assert set(some["g"]) <= set(by["g"]) <= set(by["donor"])
+    assert set(some["g"]) <= set(some["donor"] or by["donor"])
+    assert ("7", "8") in by["g"]  # the last
+    level = dict(zip(header["layers"], arrays["mirrored"][0].tolist(), strict=True))
+    most = sorted(header["steps"], key=lambda step: -level[header["rows"][step]])[:2]
+    assert tuple(sorted(most)) in by["g"]
+    assert len(set(by["donor"])) == len(by["donor"])
+    assert len(set(by["g"])) == len(by["g"])
 
 
 def test_similarity_is_the_cosine_and_chance_that_of_permuted_units(made):

@@ -29,12 +29,6 @@ LESS = "accuracy of the one less that of the other"
 
 Layers = tuple[str, ...]
 HEAD: Layers = ()
-# sets of as many trained parameters: layers 7 and 8 have the same number
-EQUAL_SETS: tuple[tuple[Layers, Layers], ...] = (
-    (("8",), ("7",)),
-    (("6", "8"), ("6", "7")),
-    (("4", "6", "8"), ("4", "6", "7")),
-)
 STEPS: tuple[tuple[Layers, Layers], ...] = (
     (("6",), HEAD),
     (("6", "8"), ("6",)),
@@ -108,10 +102,10 @@ DELTA = Claim(
 EQUAL = Claim(
     "equal",
     PAGE,
-    "At equal numbers of trained parameters the set that memorizes more yields more",
-    "not in paper A: layers 7 and 8 have as many parameters, and its other sets have not",
+    "At equal numbers of trained parameters LayerMem, and its delta, choose better than taking the last layers",
+    "not in paper A, which counts layers and not parameters",
     "no number",
-    "accuracy of the set with the higher mirrored estimate less that of the other, mean of three",
+    LESS,
 )
 CLAIMS = (RANK, MOST, SIXTH, PAIR, TRIPLE, ADDING, LAYERMEM, DELTA, EQUAL)
 BY_RANK = (RANK, MOST, LAYERMEM, DELTA, EQUAL)  # need an order of layers by what they memorize
@@ -127,6 +121,7 @@ class Tuning:
         parameters: {layers: how many of the encoder's were trained}.
         mirrored: {layer: mirrored estimate of its memorization}, in forward order.
         chosen: {choice: its sets of 1, 2 and 3 layers}.
+        budgeted: {choice: its sets with at most the parameters of the last 1, 2 and 3 layers}.
         tested: Test images.
     """
 
@@ -135,6 +130,7 @@ class Tuning:
     parameters: Mapping[Layers, int]
     mirrored: Mapping[str, float]
     chosen: Mapping[str, Sequence[Layers]]
+    budgeted: Mapping[str, Sequence[Layers]]
     tested: int = 0
 
     def of(self, layers: Layers, start: str = "f") -> float:
@@ -163,6 +159,7 @@ def tuning(outcome: Any) -> Tuning:
         dict(zip(sets, arrays["parameters"].tolist(), strict=True)),
         dict(zip(header["layers"], arrays["mirrored"].tolist(), strict=True)),
         {choice: [tuple(one) for one in some] for choice, some in header["chosen"].items()},
+        {choice: [tuple(one) for one in some] for choice, some in header["budgeted"].items()},
         int(header["tested"]),
     )
 
@@ -187,14 +184,18 @@ def less(first: Layers, second: Layers) -> Estimate:
     return lambda run, start: run.of(first, start) - run.of(second, start)
 
 
-def choice_at(choice: str, k: int) -> Estimate:
-    """Accuracy after tuning the k layers of a choice, each run its own."""
-    return lambda run, start: run.of(run.chosen[choice][k - 1], start)
+def choice_at(choice: str, k: int, budget: bool = False) -> Estimate:
+    """Accuracy after tuning what a choice takes, each run its own: k layers, or the last k layers' parameters."""
+
+    def of(run: Tuning, start: str) -> float:
+        return run.of((run.budgeted if budget else run.chosen)[choice][k - 1], start)
+
+    return of
 
 
-def choice_less(choice: str, other: str, k: int) -> Estimate:
-    """What the k layers of a choice yield beyond those of another."""
-    first, second = choice_at(choice, k), choice_at(other, k)
+def choice_less(choice: str, other: str, k: int, budget: bool = False) -> Estimate:
+    """What a choice yields beyond another."""
+    first, second = choice_at(choice, k, budget), choice_at(other, k, budget)
     return lambda run, start: first(run, start) - second(run, start)
 
 
@@ -239,16 +240,13 @@ def chosen(runs: Sequence[Tuning], claim: Claim, choice: str) -> Verdict:
 
 
 def equal(runs: Sequence[Tuning]) -> Verdict:
-    """Of two sets with as many parameters the one that memorizes more less the other, mean over three such two."""
-
-    def ahead(run: Tuning, start: str) -> float:
-        found = []
-        for two in EQUAL_SETS:
-            more, fewer = sorted(two, key=lambda one: -sum(run.mirrored[layer] for layer in one))
-            found.append(run.of(more, start) - run.of(fewer, start))
-        return float(np.mean(found))
-
-    return judge(EQUAL, ahead, runs)
+    """What each of the two choices takes of the last 1, 2 and 3 layers' parameters less those layers."""
+    parts = {
+        f"{CHOICES[choice]}, within {_layers(k)}": judge(EQUAL, choice_less(choice, "last", k, budget=True), runs)
+        for choice in ("layermem", "delta")
+        for k in sizes(runs)
+    }
+    return every(EQUAL, parts)
 
 
 def page(runs: Sequence[Tuning]) -> list[Verdict]:
@@ -289,24 +287,31 @@ def common(runs: Sequence[Tuning]) -> list[Layers]:
     return [one for one in runs[0].accuracy if all(one in run.accuracy for run in runs)]
 
 
-def choice_table(runs: Sequence[Tuning]) -> pd.DataFrame:
-    """A row a choice and number of layers: which layers in how many runs, accuracy, and that beyond the last."""
+def choice_table(runs: Sequence[Tuning], budget: bool = False) -> pd.DataFrame:
+    """A row a choice and number of layers: which layers in how many runs, accuracy, and that beyond the last.
+
+    Args:
+        budget: choices by the parameters of that many last layers instead.
+    """
     import pandas as pd
 
     rows = []
     for choice, words in CHOICES.items():
         for k in sizes(runs):
-            sets = [name(run.chosen[choice][k - 1]) for run in runs]
+            sets = [(run.budgeted if budget else run.chosen)[choice][k - 1] for run in runs]
             counts = {one: sets.count(one) for one in sorted(set(sets))}
-            which = [one if n == len(runs) else f"{one} ({n} of {len(runs)})" for one, n in counts.items()]
+            which = [
+                name(one) if n == len(runs) else f"{name(one)} ({n} of {len(runs)})" for one, n in counts.items()
+            ]
             rows.append(
                 {
                     "choice": words,
                     "layers": k,
                     "which": "; ".join(which),
-                    "f": over(runs, choice_at(choice, k)),
-                    "untrained": over(runs, choice_at(choice, k), "untrained"),
-                    "beyond": None if choice == "last" else over(runs, choice_less(choice, "last", k)),
+                    "parameters": float(np.mean([run.parameters[one] for run, one in zip(runs, sets, strict=True)])),
+                    "f": over(runs, choice_at(choice, k, budget)),
+                    "untrained": over(runs, choice_at(choice, k, budget), "untrained"),
+                    "beyond": None if choice == "last" else over(runs, choice_less(choice, "last", k, budget)),
                 }
             )
     return pd.DataFrame(rows)

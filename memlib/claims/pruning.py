@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PAGE = "05_2_pruning"
-CELLS = (("layer", 0.1), ("layer", 0.2), ("total", 0.1))  # of Table 6
+CELLS = (("layer", 0.1), ("layer", 0.2), ("total", 0.1), ("total", 0.2))  # Table 6, and 20 % in total
 OTHERS = ("magnitude", "activation")  # what a user would prune by
 UNSEEN = "UnitMem of points that the encoders did not see"
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from memlib.stats import kendall
 from memlib.surgery.variants import highest
 
 Steps = tuple[str, ...]
@@ -29,7 +30,7 @@ class Run:
         parameters: step -> how many it has.
         similarity: role -> {step: cosine of BatchNorms: both, weights, biases, both by chance}.
         tested: test images of a probe.
-        drawn: sizes of which not all sets were replaced -> those drawn at random; others were chosen.
+        drawn: role -> {number of steps, of which not all sets were replaced: those drawn at random}.
     """
 
     accuracy: Mapping[tuple[str, Steps], Mapping[str, float]]
@@ -42,18 +43,18 @@ class Run:
     parameters: Mapping[str, int]
     similarity: Mapping[str, Mapping[str, Sequence[float]]]
     tested: int
-    drawn: Mapping[int, Sequence[Steps]] = field(default_factory=dict)
+    drawn: Mapping[str, Mapping[int, Sequence[Steps]]] = field(default_factory=dict)
 
     @property
     def steps(self) -> Steps:
         """What can be replaced, in forward order."""
         return tuple(self.rows)
 
-    def sets(self, size: int) -> list[Steps]:
-        """All sets of that size, or those drawn of them, that the donor replaced."""
-        if size in self.drawn:
-            return list(self.drawn[size])
-        return [steps for role, steps in self.accuracy if role == "donor" and len(steps) == size]
+    def sets(self, size: int, role: str = "donor") -> list[Steps]:
+        """All sets of that size, or those drawn of them, that an encoder's steps replaced."""
+        if size in self.drawn.get(role, {}):
+            return list(self.drawn[role][size])
+        return [steps for whose, steps in self.accuracy if whose == role and len(steps) == size]
 
     def sizes(self) -> list[int]:
         """How many steps were replaced at once, without the donor as a whole."""
@@ -106,7 +107,10 @@ def run(outcome: Any) -> Run:
             for role, each in zip(roles, arrays["similarity"], strict=True)
         },
         header["tested"],
-        {int(size): [tuple(steps) for steps in sets] for size, sets in header.get("drawn", {}).items()},
+        {
+            role: {int(size): [tuple(steps) for steps in sets] for size, sets in by.items()}
+            for role, by in header["drawn"].items()
+        },
     )
 
 
@@ -134,19 +138,14 @@ def gained(steps: Steps | Pick, role: str = "donor") -> Of:
     return lambda one: one.gained(steps(one) if callable(steps) else steps, role)
 
 
-def mean_lost(size: int) -> Of:
-    """Accuracy lost by random layers: the mean of all sets of that size, or of those drawn."""
-    return lambda one: float(np.mean([one.lost(steps) for steps in one.sets(size)]))
+def mean_lost(size: int, role: str = "donor") -> Of:
+    """Accuracy lost by random layers of an encoder: the mean of all sets of that size, or of those drawn."""
+    return lambda one: float(np.mean([one.lost(steps, role) for steps in one.sets(size, role)]))
 
 
-def mean_gained(size: int) -> Of:
+def mean_gained(size: int, role: str = "donor") -> Of:
     """Accuracy gained by random layers, likewise."""
-    return lambda one: float(np.mean([one.gained(steps) for steps in one.sets(size)]))
-
-
-def single(role: str) -> Of:
-    """Accuracy lost by one layer of an encoder, mean over layers."""
-    return lambda one: float(np.mean([one.lost((step,), role) for step in one.steps]))
+    return lambda one: float(np.mean([one.gained(steps, role) for steps in one.sets(size, role)]))
 
 
 def memory(step: str, by: Rule = "LayerMem") -> Of:
@@ -167,6 +166,36 @@ def alike(role: str, which: int = 0, step: str | None = None) -> Of:
         return float(np.mean([each[name][which] for name in (each if step is None else [step])]))
 
     return of
+
+
+Score = Callable[[Run], Mapping[str, float]]  # of a run, by layer
+
+
+def tau(score: Score, role: str = "donor") -> Of:
+    """Kendall's tau of a number by layer and the accuracy that a layer's replacement costs."""
+
+    def of(one: Run) -> float:
+        scores = score(one)
+        cost = [one.lost((step,), role) for step in scores]
+        values = list(scores.values())
+        return kendall(values, cost)[0] if np.ptp(values) and np.ptp(cost) else 0.0
+
+    return of
+
+
+def depth(one: Run) -> dict[str, float]:
+    """step -> its place."""
+    return {step: float(place) for place, step in enumerate(one.steps)}
+
+
+def parameters(one: Run) -> dict[str, float]:
+    """step -> its number of parameters."""
+    return {step: float(count) for step, count in one.parameters.items()}
+
+
+def among(layers: Score, score: Score) -> Score:
+    """Another score of the layers that one speaks of: the first layer has no delta."""
+    return lambda one: {step: score(one)[step] for step in layers(one)}
 
 
 def less(a: Of, b: Of) -> Of:

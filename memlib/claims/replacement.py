@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from memlib.claims import replaced
 from memlib.claims.pairs import interval
-from memlib.claims.replaced import RULES, Of, Rule, Run, alike, chosen, gained, less, lost, mean_lost, single
+from memlib.claims.replaced import (
+    RULES,
+    Of,
+    Rule,
+    Run,
+    alike,
+    among,
+    chosen,
+    depth,
+    gained,
+    less,
+    lost,
+    mean_lost,
+    parameters,
+    tau,
+)  # fmt: skip
 from memlib.claims.rules import Claim, Null, Verdict, above_zero, correct, every, unlearned, unranked, verdict
-from memlib.stats import Interval, equivalence, kendall
+from memlib.stats import Interval, equivalence
 
 PAGE = "04_2_replacement"
 SHARE = 0.25  # of what layers memorized: less change than that counts as none
@@ -139,13 +154,17 @@ def _contrast(size: int, by: Rule, role: str = "donor", gain: bool = False) -> O
     return less(what(chosen(size, by), role), what(chosen(size, by, most=False), role))
 
 
+def _controls(size: int) -> dict[str, str]:
+    """Whose layers stand in where there is nothing to find; several of an untrained encoder were not replaced."""
+    return {SAME: "g", UNTRAINED: "untrained"} if size == 1 else {SAME: "g"}
+
+
 def _against_least(claim: Claim, runs: Sequence[Run], gain: bool = False) -> Verdict:
     parts = {}
-    for size in _few(runs):
+    for n in _few(runs):
         for by in RULES:
-            roles = {SAME: "g", UNTRAINED: "untrained"} if size == 1 else {}  # controls were replaced singly
-            nulls = {name: _contrast(1, by, role, gain) for name, role in roles.items()}
-            parts[f"{size} by {by}"] = _judge(claim, _contrast(size, by, gain=gain), runs, nulls)
+            nulls = {name: _contrast(n, by, role, gain) for name, role in _controls(n).items()}
+            parts[f"{n} by {by}"] = _judge(claim, _contrast(n, by, gain=gain), runs, nulls)
     return every(claim, parts)
 
 
@@ -165,50 +184,29 @@ def gain(runs: Sequence[Run]) -> Verdict:
 
 
 def random(runs: Sequence[Run]) -> Verdict:
-    """Accuracy lost, most memorizing less all sets of as many layers."""
+    """Accuracy lost, most memorizing layers less all sets of as many, or those drawn."""
     parts = {}
     for n in _few(runs):
         for by in RULES:
-            roles = {SAME: "g", UNTRAINED: "untrained"} if n == 1 else {}
-            nulls = {name: less(lost(chosen(1, by), role), single(role)) for name, role in roles.items()}
-            parts[f"{n} by {by}"] = _judge(RANDOM, less(lost(chosen(n, by)), mean_lost(n)), runs, nulls)
+            nulls = {name: _above_random(n, by, role) for name, role in _controls(n).items()}
+            parts[f"{n} by {by}"] = _judge(RANDOM, _above_random(n, by), runs, nulls)
     return every(RANDOM, parts)
 
 
+def _above_random(size: int, by: Rule, role: str = "donor") -> Of:
+    return less(lost(chosen(size, by), role), mean_lost(size, role))
+
+
 def last(runs: Sequence[Run]) -> Verdict:
-    """Accuracy lost, largest deltas less last layers, for each number of layers."""
-    more = {n: less(lost(chosen(n, "delta")), lost(replaced.last(n))) for n in runs[0].sizes()}
-    return every(LAST, {str(n): _judge(LAST, of, runs) for n, of in more.items()})
+    """Accuracy lost, largest delta less last layers, for each number of layers."""
+    parts = {}
+    for n in runs[0].sizes():
 
+        def more(role: str, n: int = n) -> Of:
+            return less(lost(chosen(n, "delta"), role), lost(replaced.last(n), role))
 
-Score = Callable[[Run], Mapping[str, float]]  # of a run, by layer
-
-
-def tau(score: Score, role: str = "donor") -> Of:
-    """Kendall's tau of a number by layer and the accuracy that a layer's replacement costs."""
-
-    def of(one: Run) -> float:
-        scores = score(one)
-        cost = [one.lost((step,), role) for step in scores]
-        values = list(scores.values())
-        return kendall(values, cost)[0] if np.ptp(values) and np.ptp(cost) else 0.0
-
-    return of
-
-
-def depth(one: Run) -> dict[str, float]:
-    """step -> its place."""
-    return {step: float(place) for place, step in enumerate(one.steps)}
-
-
-def size(one: Run) -> dict[str, float]:
-    """step -> its number of parameters."""
-    return {step: float(count) for step, count in one.parameters.items()}
-
-
-def among(layers: Score, score: Score) -> Score:
-    """Another score of the layers that one speaks of: the first layer has no delta."""
-    return lambda one: {step: score(one)[step] for step in layers(one)}
+        parts[str(n)] = _judge(LAST, more("donor"), runs, {name: more(role) for name, role in _controls(n).items()})
+    return every(LAST, parts)
 
 
 def rank(runs: Sequence[Run]) -> Verdict:
@@ -221,7 +219,7 @@ def rank(runs: Sequence[Run]) -> Verdict:
 
         nulls = {
             "depth instead of memorization": tau(among(memory, depth)),
-            "parameters instead of memorization": tau(among(memory, size)),
+            "parameters instead of memorization": tau(among(memory, parameters)),
             SAME: tau(memory, "g"),
             UNTRAINED: tau(memory, "untrained"),
         }
@@ -236,7 +234,7 @@ def _grid(layers: int) -> float:
 
 def foreign(runs: Sequence[Run]) -> Verdict:
     """Accuracy lost by the donor's single layers less by g's."""
-    return _judge(FOREIGN, less(single("donor"), single("g")), runs)
+    return _judge(FOREIGN, less(mean_lost(1), mean_lost(1, "g")), runs)
 
 
 def batchnorm(runs: Sequence[Run]) -> Verdict:
@@ -285,9 +283,8 @@ def blocks(runs: Sequence[Run]) -> Verdict:
     """Accuracy lost by the most memorizing three, less that of the sets drawn and of the least memorizing three."""
     parts = {}
     for by in RULES:
-        others = {"random": mean_lost(3), "least": lost(chosen(3, by, most=False))}
-        for name, other in others.items():
-            parts[f"{name}, by {by}"] = _judge(BLOCKS, less(lost(chosen(3, by)), other), runs)
+        for name, of in {"random": _above_random, "least": _contrast}.items():
+            parts[f"{name}, by {by}"] = _judge(BLOCKS, of(3, by), runs, {SAME: of(3, by, "g")})
     return every(BLOCKS, parts)
 
 
@@ -331,7 +328,7 @@ def takeaways(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:
     dearest, cheapest = (pick(costs, key=lambda step: costs[step].mean) for pick in (max, min))
     grid = _grid(len(runs[0].steps))
     ranked, by_depth = (over(runs, tau(score), grid) for score in (Run.memory, depth))
-    said = {role: points(over(runs, single(role))) for role in ("donor", "g", "untrained")}
+    said = {role: points(over(runs, mean_lost(1, role))) for role in ("donor", "g", "untrained")}
     return [
         f"Layer {dearest} costs most accuracy when it is replaced, {points(costs[dearest])} percentage points, and "
         f"layer {cheapest} least, {points(costs[cheapest])}: that the most memorizing layers cost more than the "

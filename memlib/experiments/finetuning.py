@@ -16,8 +16,6 @@ from memlib.studies import Experiment
 from memlib.surgery import parts, tune
 
 MOST = 3  # layers that are tuned together by choice, as in Table 5
-# beside the paper's 6,8 and 4,6,8: as many trained parameters, as layers 7 and 8 have the same number
-EQUAL = (("6", "7"), ("4", "6", "7"))
 STARTS = ("f", "untrained")
 
 Layers = tuple[str, ...]
@@ -32,13 +30,15 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Sets of layers: none (the head alone), each layer, those of Table 5, all, the first layers that together have no
     more parameters than the last, and 1 to 3 layers by four choices: the highest mirrored estimate, its highest
-    delta, the last layers, the lowest mirrored estimate. Each is tuned once.
+    delta, the last layers, the lowest mirrored estimate. And by each choice what has no more parameters than the last
+    1 to 3 layers: its layers one after another, each that there is still room for. Each set is tuned once.
 
     Returns:
         Arrays: `accuracy` float32 [2, V, S], on test images, by start (f, untrained), set and seed; `parameters`
         int64 [V], of the encoder's that were trained; `mirrored` float32 [L], the mirrored estimate of each layer as
         half a log ratio of distances; `layermem` float32 [2, L], mean SSLMem' of S_C and of S_I.
-        Header: `sets`, the layers of each; `layers`; `chosen` {choice: its sets}; `tested`, how many images.
+        Header: `sets`, the layers of each; `layers`; `chosen` {choice: its sets of 1 to 3 layers}; `budgeted`
+        {choice: its sets of the last 1 to 3 layers' parameters}; `tested`, how many images.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoders = {role: train.encoder(experiment.encoder(role)).to(device) for role in ("f", "g", "untrained")}
@@ -47,8 +47,12 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     size = [sum(p.numel() for m in own.values() for p in m.parameters()) for own in parts(f, layers).values()]
     rows = [row.name for row in f.layers if row.name in layers or (row.numbered and row.kind == "residual")]
     found, layermem = _memorization(experiment, encoders, rows)
-    chosen = choices(dict(zip(rows, found.tolist(), strict=True)), layers, previous(f.layers, rows))
-    sets = wanted(layers, size, chosen)
+    by = orders(dict(zip(rows, found.tolist(), strict=True)), layers, previous(f.layers, rows))
+    numbers = range(1, min(MOST, len(layers) - 1) + 1)
+    chosen = {choice: [_forward(order[:k], layers) for k in numbers] for choice, order in by.items()}
+    rooms = [sum(size[-k:]) for k in numbers]
+    budgeted = {choice: [within(room, order, layers, size) for room in rooms] for choice, order in by.items()}
+    sets = wanted(layers, size, [one for some in (*chosen.values(), *budgeted.values()) for one in some])
 
     name, spec = experiment.probe[0], experiment.encoder("f")
     known, asked = (data.load(name, split, size=spec.size) for split in ("train", "test"))
@@ -72,40 +76,61 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "sets": [list(one) for one in sets],
         "layers": layers,
         "chosen": {choice: [list(one) for one in some] for choice, some in chosen.items()},
+        "budgeted": {choice: [list(one) for one in some] for choice, some in budgeted.items()},
         "tested": len(asked.labels[:m]),
     }
     return arrays, header
 
 
-def choices(level: Mapping[str, float], layers: Sequence[str], before: Mapping[str, str]) -> dict[str, list[Layers]]:
-    """1, 2 and 3 layers by each choice, in forward order.
+def orders(level: Mapping[str, float], layers: Sequence[str], before: Mapping[str, str]) -> dict[str, list[str]]:
+    """The layers in the order in which each choice takes them.
 
     Args:
         level: Mirrored estimate of layers and of the sums between them.
         layers: Those that can be tuned, in forward order.
-        before: {layer: what its delta is taken against}.
+        before: {layer: what its delta is taken against}; the first layer has no delta, and is not chosen by it.
     """
     delta = metrics.delta(dict(level), dict(before))
-    orders = {
+    return {
         "layermem": sorted(layers, key=lambda n: -level[n]),
         "delta": sorted((n for n in layers if n in delta), key=lambda n: -delta[n]),
         "last": list(reversed(layers)),
         "least": sorted(layers, key=lambda n: level[n]),
     }
-    sizes = range(1, min(MOST, len(layers) - 1) + 1)
-    return {choice: [tuple(sorted(by[:k], key=layers.index)) for k in sizes] for choice, by in orders.items()}
 
 
-def wanted(layers: Sequence[str], size: Sequence[int], chosen: Mapping[str, Sequence[Layers]]) -> list[Layers]:
+def within(room: int, order: Sequence[str], layers: Sequence[str], size: Sequence[int]) -> Layers:
+    """The layers of an order, one after another, each that a budget of parameters still has room for.
+
+    Args:
+        room: Parameters that may be tuned.
+        size: Parameters of each of `layers`.
+
+    Returns:
+        In forward order.
+    """
+    sizes, taken = dict(zip(layers, size, strict=True)), []
+    for layer in order:
+        if sizes[layer] <= room:
+            taken.append(layer)
+            room -= sizes[layer]
+    return _forward(taken, layers)
+
+
+def _forward(chosen: Sequence[str], layers: Sequence[str]) -> Layers:
+    return tuple(layer for layer in layers if layer in chosen)
+
+
+def wanted(layers: Sequence[str], size: Sequence[int], chosen: Sequence[Layers]) -> list[Layers]:
     """The sets to tune, each once, those of more layers behind.
 
     Args:
         size: Parameters of each layer.
+        chosen: Sets beside each layer, Table 5's, the first layers within the last one's parameters, and all.
     """
     first = [name for i, name in enumerate(layers) if sum(size[: i + 1]) <= size[-1] and i < len(layers) - 1]
-    printed = [one for one in (*TABLE_5, *EQUAL) if set(one) <= set(layers)]
-    found = [(), *((name,) for name in layers), *printed, tuple(first), tuple(layers)]
-    found += [one for some in chosen.values() for one in some]
+    printed = [one for one in TABLE_5 if set(one) <= set(layers)]
+    found = [(), *((name,) for name in layers), *printed, tuple(first), tuple(layers), *chosen]
     return sorted(dict.fromkeys(found), key=lambda one: (len(one), [layers.index(name) for name in one]))
 
 

@@ -23,7 +23,7 @@ from memlib.studies import Experiment
 from memlib.surgery import silenced_features
 
 SIDES = ("f", "g")
-TABLE = (("layer", 0.1), ("layer", 0.2), ("total", 0.1))  # what Table 6 has
+TABLE = (("layer", 0.1), ("layer", 0.2), ("total", 0.1), ("total", 0.2))  # Table 6, whose first three are printed
 SCORES = ("unitmem", "unseen", "magnitude", "activation")
 ONCE = {  # criteria of one draw: the score they go by, and its sign
     "top": ("unitmem", -1),

@@ -25,9 +25,10 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Replace steps of f by those of the donor, and as controls of g and of an untrained encoder.
 
     Roles: f and g, a pair of which f saw S_C and g S_I; `donor`, of another data set; `untrained`. Choices: `sizes`,
-    how many steps are replaced at once by the donor's (the controls: one); `drawn`, how many sets of a size are drawn
-    beside those that memorization chooses, and the last (None: all sets there are); `tested`, test images of a probe
-    (None: all); `views` of a point.
+    how many steps are replaced at once by the donor's; `drawn`, how many sets of a size are drawn beside those that
+    memorization chooses, and the last (None: all sets there are); `controls`, how many of these sets g's steps
+    replace as well, beside the chosen ones and the last (of one step all do, and the untrained encoder's); `tested`,
+    test images of a probe (None: all); `views` of a point.
 
     Returns:
         Arrays: `accuracy` float32 [V, P, S], by variant, data set that is probed and seed; `mirrored` float32
@@ -37,7 +38,7 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         of weights and biases, of weights, of biases, and the first by chance; `parameters` int64 [T].
         Header: `variants` [[role, steps]], the first with none; `steps`; `normed`, those B that have BatchNorms;
         `layers`; `rows` {step: layer at its end}; `previous` {layer: what its delta is taken against}; `drawn`
-        {size: sets}, where not all were replaced; `tested` images.
+        {role: {size: sets}}, where not all were replaced; `tested` images.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoders = {role: train.encoder(experiment.encoder(role)).to(device) for role in ROLES}
@@ -59,16 +60,19 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     scores = [{name: before[row] for name, row in ends.items()}]
     scores += [{name: before[row] - before[earlier[row]] for name, row in ends.items() if row in earlier}]
     variants: list[tuple[str, Variant]] = [("f", {})]
-    drawn: dict[int, list[tuple[str, ...]]] = {}
+    drawn: dict[str, dict[str, list[tuple[str, ...]]]] = {"donor": {}, "g": {}}
+    generator = torch.Generator().manual_seed(experiment.encoder("f").seed)
     for size in experiment.choice("sizes"):
         sets = [tuple(variant) for variant in subsets(names, (size,), "donor")]
-        count = experiment.choice("drawn")
-        if count is not None and count < len(sets):
-            generator = torch.Generator().manual_seed(experiment.encoder("f").seed)
-            drawn[size] = [sets[i] for i in sorted(torch.randperm(len(sets), generator=generator)[:count].tolist())]
-            chosen = [highest({k: sign * v for k, v in by.items()}, size) for by in scores for sign in (1, -1)]
-            sets = list(dict.fromkeys([*drawn[size], *chosen, tuple(names[-size:])]))
-        variants += [("donor", dict.fromkeys(one, "donor")) for one in sets]
+        chosen = [highest({k: sign * v for k, v in by.items()}, size) for by in scores for sign in (1, -1)]
+        chosen.append(tuple(names[-size:]))
+        if (count := experiment.choice("drawn")) is not None and count < len(sets):
+            sets = drawn["donor"][str(size)] = _some(sets, count, generator)
+        by_role = {"donor": sets}
+        if size > 1:
+            by_role["g"] = drawn["g"][str(size)] = _some(sets, experiment.choice("controls"), generator)
+        for role, some in by_role.items():
+            variants += [(role, dict.fromkeys(one, role)) for one in dict.fromkeys([*some, *chosen])]
     variants.append(("donor", dict.fromkeys(names, "donor")))  # the other encoder as a whole
     for role in ("g", "untrained"):
         variants += [(role, variant) for variant in [*subsets(names, (1,), role), dict.fromkeys(names, role)]]
@@ -91,10 +95,15 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "layers": layers,
         "rows": ends,
         "previous": earlier,
-        "drawn": {str(size): [list(one) for one in sets] for size, sets in drawn.items()},
+        "drawn": {role: {n: [list(one) for one in some] for n, some in by.items()} for role, by in drawn.items()},
         "tested": len(data.load(experiment.probe[0], "test").labels[: experiment.choice("tested")]),
     }
     return arrays, header
+
+
+def _some(sets: Sequence[tuple[str, ...]], count: int, generator: torch.Generator) -> list[tuple[str, ...]]:
+    """So many of the sets, drawn at random, in the order in which they are given."""
+    return [sets[i] for i in sorted(torch.randperm(len(sets), generator=generator)[:count].tolist())]
 
 
 def _memorization(

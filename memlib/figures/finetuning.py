@@ -110,20 +110,25 @@ def tuned_table(runs: Sequence[Tuning]) -> Html:
     return table(pd.DataFrame(rows))
 
 
-def tuned_choices(runs: Sequence[Tuning]) -> Html:
-    """A row a choice of 1, 2 or 3 layers: which they are, accuracy, and what it is beyond as many last layers'."""
+def tuned_choices(runs: Sequence[Tuning], budget: bool = False) -> Html:
+    """A row a choice of 1, 2 or 3 layers: which they are, accuracy, and what it is beyond as many last layers'.
+
+    Args:
+        budget: a row a choice of at most as many parameters as the last 1, 2 or 3 layers have.
+    """
     import pandas as pd
 
     rows = [
         {
             "choice": row["choice"],
-            "layers": row["layers"],
+            "within the last" if budget else "layers": row["layers"],
             "which": row["which"],
+            **({"parameters": f"{row['parameters']:,.0f}"} if budget else {}),
             "ours (%)": _percent(row["f"]),
             "beyond the last": _percent(row["beyond"]) if row["beyond"] else None,
             "untrained (%)": _percent(row["untrained"]),
         }
-        for row in finetuning.choice_table(runs).to_dict("records")
+        for row in finetuning.choice_table(runs, budget).to_dict("records")
     ]
     return table(pd.DataFrame(rows))
 

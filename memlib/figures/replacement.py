@@ -154,7 +154,7 @@ def single_table(runs: Sequence[Run]) -> Html:
 
 
 def choice_table(runs: Sequence[Run]) -> Html:
-    """Tables 21 to 24: what each rule chooses in each run, and what replacing it costs and gains.
+    """Tables 21 to 24: what each rule chooses in each run, and what replacing it costs, by g's layers too, and gains.
 
     The paper's column is that of the donor's data set, where it has it, and that of STL10 elsewhere.
     """
@@ -177,16 +177,19 @@ def choice_table(runs: Sequence[Run]) -> Html:
                     "chosen": name,
                     "which": ", ".join(chosen),
                     "lost": _points(runs, lost(choose)),
+                    "lost, same data set": _points(runs, lost(choose, "g")),
                     "gained there": _points(runs, gained(choose)),
                     **_printed(printed.get(size, {}).get(donor, {}), name),
                 }
             )
+        some = "" if size in runs[0].drawn.get("donor", {}) else "all "
         rows.append(
             {
                 "layers": size,
                 "chosen": "random",
-                "which": f"mean of {'' if size in runs[0].drawn else 'all '}{len(runs[0].sets(size))}",
+                "which": f"mean of {some}{len(runs[0].sets(size))}",
                 "lost": _points(runs, replaced.mean_lost(size)),
+                "lost, same data set": _points(runs, replaced.mean_lost(size, "g")),
                 "gained there": _points(runs, replaced.mean_gained(size)),
                 **_printed(printed.get(size, {}).get(donor, {}), "random"),
             }

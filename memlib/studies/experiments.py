@@ -9,9 +9,14 @@ from memlib.specs import EncoderSpec, nearest
 from memlib.store import digest
 from memlib.studies.designs import pairs, scale
 
-RECIPE = 1  # changes when the meaning of an experiment does
+RECIPES = {
+    "replacement": 2,
+    "finetuning": 2,
+    "pruning": 2,
+    "injection": 1,
+}  # changes when an experiment's meaning does
 CHOICES: dict[str, tuple[str, ...]] = {  # kind, which is a module of memlib.experiments: what a scale chooses of it
-    "replacement": ("sizes", "drawn", "tested", "views"),
+    "replacement": ("sizes", "drawn", "controls", "tested", "views"),
     "finetuning": ("tested", "epochs", "batch", "lr", "precision", "seeds", "views"),
     "pruning": ("shares", "draws", "curve_draws", "alone", "tested", "unit_points", "views", "precision"),
     "injection": ("points", "views", "epochs", "batch", "pool", "lr", "weight_decay"),
@@ -69,7 +74,7 @@ class Experiment:
     def values(self) -> dict[str, Any]:
         """The fields that decide the numbers, as plain values."""
         return {
-            "recipe": RECIPE,
+            "recipe": RECIPES[self.kind],
             "experiment": self.kind,
             "encoders": {role: spec.digest for role, spec in self.roles},
             "probe": list(self.probe),
