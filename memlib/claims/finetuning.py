@@ -327,14 +327,14 @@ def takeaways(runs: Sequence[Tuning], verdicts: Sequence[Verdict]) -> list[str]:
     alike = [CHOICES[choice] for choice, is_same in same.items() if is_same]
     said = f" ({' and '.join(alike)}: the same layers as the last in every run)" if alike else ""
     gained, before = (over(runs, less(best, HEAD), start) for start in ("f", "untrained"))
-    so = "so that a gain by itself does not show that a layer held memorization; " if before.mean > MARGIN else ""
+    so = ", so that a gain by itself does not show that a layer held memorization" if before.mean > MARGIN else ""
     return [
         f"The head alone reaches {_percent(head)}, tuning all layers with it {_percent(everything)}; of the smaller "
         f"sets that every run tuned, {name(best)} is highest with {_percent(over(runs, at(best)))}.",
         f"Choosing layers by LayerMem instead of taking the last gets «{found['by-layermem'].verdict}», by its delta "
         f"«{found['by-delta'].verdict}»{said}; at equal numbers of parameters «{found['equal'].verdict}».",
         f"Tuning {name(best)} adds {_points(gained)} to the head of a trained encoder and {_points(before)} to "
-        f"that of one that was never trained and memorizes nothing, {so}that layers which memorize more gain more "
+        f"that of one that was never trained and memorizes nothing{so}: that layers which memorize more gain more "
         f"by tuning gets «{found['rank'].verdict}».",
     ]
 
