@@ -6,11 +6,12 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from memlib import probe
 from memlib.encoders import BUILDERS, build_encoder
 from memlib.measure import unit_activations
-from memlib.surgery import silence, silenced, silenced_features
+from memlib.surgery import pruned, silence, silenced, silenced_features
 from memlib.taps import record
 
 IMAGES = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -215,6 +216,32 @@ def test_many_prunings_run_shared_steps_once(encoder):
     counted = {name: ran.count(name) - 1 for name in set(ran)}  # once to find out where layers are
     assert counted.pop("res6.second.conv") == 6  # of a residual block
     assert set(counted.values()) == {1}
+
+
+@pytest.mark.parametrize("name", ["resnet9", "resnet18"])
+def test_along_a_curve_each_unit_is_taken_once_and_features_are_those_of_each_by_itself(name, monkeypatch):
+    torch.manual_seed(0)
+    encoder = build_encoder(name)
+    row = [row for row in encoder.layers if row.unit_module][1]
+    others = {"resnet9": ("3", "4"), "resnet18": ("conv2-2", "conv2-3")}[name]  # behind it, in a residual block
+    curve = [{row.name: range(k * row.units // 8)} for k in (0, 1, 2, 3, 8, 7, 6)]
+    counted = []
+    for changes in (pruned._changed, lambda *_: None):  # as it is; and without taking what changed alone
+        monkeypatch.setattr(pruned, "_changed", changes)
+        with FlopCounterMode(display=False) as counter:
+            silenced_features(encoder, curve, IMAGES)
+        counted.append(counter.get_total_flops())
+    monkeypatch.undo()
+    behind = next(m for m in encoder.modules() if isinstance(m, nn.Conv2d) and m.in_channels == row.units)
+    sizes = []
+    with behind.register_forward_hook(lambda module, args, output: sizes.append(output.numel())):
+        probe.features(encoder, IMAGES)
+    whole = 2 * sum(sizes) * behind.weight[0].numel()
+    assert counted[1] - counted[0] >= whole * (7 - (1 + 3 / 8 + 1 + 2 / 8))  # from 3 to 8 eighths is more than half
+    curve += [{n: range(k)} for n in others for k in (0, 9, 12)]
+    for variant, features in zip(curve, silenced_features(encoder, curve, IMAGES), strict=True):
+        with silenced(encoder, variant):
+            torch.testing.assert_close(features, probe.features(encoder, IMAGES), atol=1e-5, rtol=1e-5)
 
 
 def test_an_unknown_layer_or_precision_of_many_prunings_is_named(encoder):

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from memlib.augment import augmentation
 from memlib.encoders import Encoder, Step
@@ -25,7 +26,8 @@ def silenced_features(
     """What an encoder makes of images with these or those units silent: `probe.features` within each `silenced`.
 
     What variants share from the image on, with the same units silent in it, is computed once for a batch, depth
-    first, so that never more than a state for each stage is kept.
+    first, so that never more than a state for each stage is kept. Behind units of one layer, a convolution takes what
+    changed since the variant before: along a curve of shares, each unit once.
 
     Args:
         encoder: On its device. It runs in evaluation mode; its mode and weights are afterwards as they were.
@@ -56,7 +58,11 @@ def silenced_features(
     modes = {module: module.training for module in encoder.modules()}
     try:
         encoder.eval()
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
+            _Changes(),
+        ):
             for start in range(0, len(pixels), batch):
                 x = prepare(pixels[start : start + batch].to(device), unused)
                 x = x.contiguous(memory_format=torch.channels_last)
@@ -66,6 +72,41 @@ def silenced_features(
         for module, training in modes.items():
             module.training = training
     return found
+
+
+class _Changes(TorchFunctionMode):
+    """Convolutions take the channels that changed since their last input, and add that to their last output.
+
+    They are linear, so that the sum is the same but for rounding. Where more than half of the channels changed, or in
+    lower precision than float32, they run as they are.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: dict[int, tuple[Tensor, Tensor]] = {}  # input and output of each convolution, by its weights
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        usual = func is torch.conv2d and len(args) == 7 and args[6] == 1 and not kwargs  # as nn.Conv2d, in one group
+        if not usual or torch.is_autocast_enabled(args[0].device.type):
+            return func(*args, **(kwargs or {}))
+        x, weight, _, *geometry = args
+        before, output = self.last.get(id(weight), (x, None))
+        changed = _changed(x, before) if output is not None and before.shape == x.shape else None
+        if output is None or changed is None:
+            output = func(*args)
+        elif len(changed):
+            output = output + func(x[:, changed] - before[:, changed], weight[:, changed], None, *geometry)
+        self.last[id(weight)] = x, output
+        return output
+
+
+def _changed(x: Tensor, before: Tensor) -> Tensor | None:
+    """The channels in which two inputs differ; None if these are more than a half."""
+    few = x.shape[1] // 2
+    if int((x[0] != before[0]).flatten(1).any(1).sum()) > few:  # one image tells, mostly
+        return None
+    changed = (x != before).any(0).flatten(1).any(1).nonzero()[:, 0]
+    return changed if len(changed) <= few else None
 
 
 def _stages(step: Step) -> list[Stage]:
