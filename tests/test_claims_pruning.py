@@ -12,8 +12,11 @@ LAYERS = {"1": 8, "2": 12, "3": 20}
 KEPT = {"top": -0.06, "low": 0.05}  # accuracy beyond that with random units pruned
 
 
-def outcome(seed, kept, pairs_offset=0.01):
-    """A run as the experiment returns it: accuracy falls with the share, `kept` says by how much less."""
+def outcome(seed, kept, pairs_offset=0.01, before=None, start=0.4):
+    """A run as the experiment returns it: accuracy falls with the share, `kept` says by how much less.
+
+    `before` says it of the untrained encoder, whose accuracy is `start`.
+    """
     rng = np.random.default_rng(seed)
     variants = [("none", "none", 0.0, 0)]
     for scope, share in TABLE:
@@ -26,9 +29,13 @@ def outcome(seed, kept, pairs_offset=0.01):
     offset = pairs_offset * rng.standard_normal()
     mean = np.array([0.5 + offset - 0.3 * v[2] + kept.get(v[1], 0) for v in variants])[:, None]
     accuracy = mean + 0.003 * rng.standard_normal((2, len(variants), 3))
-    scores = rng.random((2, len(SCORES), units))
+    untrained = np.array([start + offset - 0.3 * v[2] + (before or {}).get(v[1], 0) for v in variants])[:, None]
+    untrained = (untrained + 0.003 * rng.standard_normal((len(variants), 3)))[:table]
+    scores = rng.random((3, len(SCORES), units))
     scores[:, :, :2] = 0
     arrays = {
+        "untrained-a": untrained.astype(np.float32),
+        "untrained-b": untrained.astype(np.float32),
         "accuracy-a": accuracy.astype(np.float32),
         "accuracy-b": accuracy[:, :table].astype(np.float32),
         "scores": scores.astype(np.float32),
@@ -36,6 +43,7 @@ def outcome(seed, kept, pairs_offset=0.01):
     }
     header = {
         "probe": ["a", "b"],
+        "encoders": {"f": {"dataset": "a"}},
         "variants": [list(v) for v in variants],
         "table": table,
         "scores": list(SCORES),
@@ -45,12 +53,12 @@ def outcome(seed, kept, pairs_offset=0.01):
     return tables.Outcome(arrays, header, False, None)
 
 
-def runs(kept=KEPT, count=4):
-    return pruning.runs([outcome(seed, kept) for seed in range(count)])
+def runs(kept=KEPT, count=4, **choices):
+    return pruning.runs([outcome(seed, kept, **choices) for seed in range(count)])
 
 
-def judged(kept=KEPT, count=4):
-    return {v.claim.key: v for v in pruning.page(runs(kept, count))}
+def judged(kept=KEPT, count=4, **choices):
+    return {v.claim.key: v for v in pruning.page(runs(kept, count, **choices))}
 
 
 def test_units_that_matter_are_found_and_unseen_points_do_not_find_them():
@@ -65,6 +73,18 @@ def test_what_unseen_points_find_as_well_is_not_memorization():
     assert found["top"].verdict == found["low"].verdict == "does not hold"
     assert "as much is seen for" in next(iter(found["top"].parts.values())).reason
     assert found["wins"].verdict == "holds"  # whatever it is that finds them
+
+
+def test_what_untrained_encoders_show_as_well_is_not_memorization():
+    found = judged(before=KEPT)
+    assert found["top"].verdict == found["low"].verdict == "does not hold"
+    assert "as much is seen for untrained encoders" in next(iter(found["low"].parts.values())).reason
+
+
+def test_encoders_that_learned_nothing_are_not_judged():
+    found = judged(start=0.5)
+    assert {v.verdict for v in found.values()} == {"not tested here"}
+    assert "gain" in found["top"].reason
 
 
 def test_low_units_that_cost_more_are_the_opposite():

@@ -1,5 +1,7 @@
 """Pruning as an experiment: which units go, and that what is reported is what a probe finds."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -22,7 +24,8 @@ def planned():
         "shares": (0.1, 0.5), "draws": 2, "curve_draws": 1, "alone": None, "tested": 40, "unit_points": None,
         "views": 2, "precision": "float32",
     }  # fmt: skip
-    return studies.Experiment("pruning-0", "pruning", (("f", f), ("g", g)), ("digits",), 100, tuple(choices.items()))
+    roles = (("f", f), ("g", g), ("untrained", dataclasses.replace(f, seed=7)))
+    return studies.Experiment("pruning-0", "pruning", roles, ("digits",), 100, tuple(choices.items()))
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +79,16 @@ def test_accuracies_are_those_of_a_probe_of_the_silenced_encoder(planned, done):
     assert arrays["accuracy-digits"][0, number].tolist() == pytest.approx(expected.each, abs=0.051)
     assert arrays["taken"][0, number].tolist() == [round(0.2 * n) for n in counts.values()]
     assert arrays["taken"][:, 0].sum() == 0
+    untrained = train.encoder(planned.encoder("untrained"))
+    pruned = silence(untrained, pruning.choose(arrays["scores"][2, 0], counts, "layer", 0.2))
+    expected = probe.probe(pruned, "digits", points=100, tested=40)
+    assert arrays["untrained-digits"][number].tolist() == pytest.approx(expected.each, abs=0.051)
+    assert len(arrays["untrained-digits"]) == header["table"] < len(header["variants"])
 
 
 def test_scores_of_f_and_g_are_of_the_same_points_exchanged(done):
     scores = done[0]["scores"]
-    assert scores.shape == (2, 4, 1120)
+    assert scores.shape == (3, 4, 1120)
     assert scores.isfinite().all()
     assert (scores >= 0).all()
     assert not torch.equal(scores[0, 0], scores[0, 1])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memlib.claims.pairs import interval
-from memlib.claims.rules import Claim, Null, Verdict, correct, every, verdict
+from memlib.claims.rules import Claim, Null, Verdict, correct, every, unlearned, verdict
 from memlib.specs import nearest
 from memlib.stats import Interval, kendall, overlap
 
@@ -21,13 +21,14 @@ PAGE = "05_2_pruning"
 CELLS = (("layer", 0.1), ("layer", 0.2), ("total", 0.1), ("total", 0.2))  # Table 6, and 20 % in total
 OTHERS = ("magnitude", "activation")  # what a user would prune by
 UNSEEN = "UnitMem of points that the encoders did not see"
+UNTRAINED = "untrained encoders"
 
 TOP = Claim(
     "top",
     PAGE,
     "Pruning the units of the highest UnitMem costs more accuracy than pruning random ones",
     "paper A, section 5.2 and Table 6",
-    "2.1 to 7.6 points more on three data sets, without unseen points as a control",
+    "2.1 to 7.6 points more on three data sets, without a control",
     "accuracy with random units pruned less that with the top ones",
     "pairs of encoders",
 )
@@ -36,7 +37,7 @@ LOW = Claim(
     PAGE,
     "Pruning the units of the lowest UnitMem costs less accuracy than pruning random ones",
     "paper A, section 5.2 and Table 6",
-    "3.3 to 5.9 points less on three data sets, without unseen points as a control",
+    "3.3 to 5.9 points less on three data sets, without a control",
     "accuracy with the low units pruned less that with random ones",
     "pairs of encoders",
 )
@@ -71,13 +72,17 @@ class Run:
         variants: (scope, criterion, share, draw) of each pruning; the first has nothing pruned.
         accuracy: {data set: 0..1, [2, V, S]}, by encoder, variant and seed of the probe; of data sets after the
             first, the first variants alone.
-        scores: {what units are ranked by: [2, U]}: `unitmem`, `unseen`, `magnitude`, `activation`.
+        untrained: {data set: 0..1, [T, S]}, of f before training, by the first variants.
+        own: The data set that the encoders were trained on.
+        scores: {what units are ranked by: [3, U]}: `unitmem`, `unseen`, `magnitude`, `activation`; untrained last.
         taken: Units pruned, by encoder, variant and layer [2, V, L].
         units: {layer: how many it has}, in forward order.
     """
 
     variants: Sequence[tuple[str, str, float, int]]
     accuracy: Mapping[str, NDArray[np.float64]]
+    untrained: Mapping[str, NDArray[np.float64]]
+    own: str
     scores: Mapping[str, NDArray[np.float64]]
     taken: NDArray[np.int64]
     units: Mapping[str, int]
@@ -94,15 +99,12 @@ class Run:
             raise nearest(f"{scope} {criterion} {share:g}", there, "pruning")
         return found
 
-    def draws(self, dataset: str, scope: str, criterion: str, share: float) -> NDArray[np.float64]:
-        """Accuracy of each draw of a pruning, over both encoders and the probe's seeds, [D]."""
-        return np.asarray(self.accuracy[dataset])[:, self.rows(scope, criterion, share)].mean((0, 2))
-
-    def at(self, dataset: str, scope: str, criterion: str, share: float) -> float:
+    def at(self, dataset: str, scope: str, criterion: str, share: float, trained: bool = True) -> float:
         """Mean accuracy of a pruning; of a share of 0 that of the encoder as it is."""
         if not share:
             scope, criterion = "none", "none"
-        return float(self.draws(dataset, scope, criterion, share).mean())
+        rows = self.rows(scope, criterion, share)
+        return float((self.accuracy[dataset][:, rows] if trained else self.untrained[dataset][rows]).mean())
 
     def shares(self, scope: str) -> list[float]:
         """The shares of a scope's curve, from 0 up."""
@@ -132,6 +134,8 @@ def runs(outcomes: Iterable[Any]) -> list[Run]:
                     for scope, criterion, share, draw in said["variants"]
                 ],
                 {name: arrays[f"accuracy-{name}"].astype(np.float64) for name in said["probe"]},
+                {name: arrays[f"untrained-{name}"].astype(np.float64) for name in said["probe"]},
+                said["encoders"]["f"]["dataset"],
                 {name: arrays["scores"][:, i].astype(np.float64) for i, name in enumerate(said["scores"])},
                 arrays["taken"].astype(np.int64),
                 dict(zip(said["layers"], said["units"], strict=True)),
@@ -145,10 +149,15 @@ def over(found: Sequence[Run], of: Estimate) -> Interval:
     return interval([of(run) for run in found], 2 * sum(sum(run.units.values()) for run in found))
 
 
-def gap(dataset: str, cell: Cell, more: str, less: str) -> Estimate:
+def gap(dataset: str, cell: Cell, more: str, less: str, trained: bool = True) -> Estimate:
     """Accuracy with units pruned by one criterion less that by another."""
     scope, share = cell
-    return lambda run: run.at(dataset, scope, more, share) - run.at(dataset, scope, less, share)
+    return lambda run: run.at(dataset, scope, more, share, trained) - run.at(dataset, scope, less, share, trained)
+
+
+def beyond(effect: Estimate, control: Estimate) -> Estimate:
+    """A number less that of a control, within runs."""
+    return lambda run: effect(run) - control(run)
 
 
 def _named(cell: Cell) -> str:
@@ -160,29 +169,32 @@ def _cells(found: Sequence[Run]) -> list[tuple[str, str, Cell]]:
     return [(f"{name}, {_named(cell)}", name, cell) for name in found[0].accuracy for cell in CELLS]
 
 
-def _against_unseen(claim: Claim, found: Sequence[Run], more: str, less: str) -> Verdict:
-    """Each cell of a contrast with random units, against the same by UnitMem of unseen points."""
+def _unseen(criterion: str) -> str:
+    return criterion if criterion == "random" else f"{criterion} unseen"
+
+
+def _against_controls(claim: Claim, found: Sequence[Run], more: str, less: str) -> Verdict:
+    """Each cell of a contrast with random units, against the same by unseen points, and in untrained encoders."""
     parts = {}
     for name, dataset, cell in _cells(found):
         effect = gap(dataset, cell, more, less)
-        control = gap(dataset, cell, *(one if one == "random" else f"{one} unseen" for one in (more, less)))
-
-        def beyond(run: Run, effect: Estimate = effect, control: Estimate = control) -> float:
-            return effect(run) - control(run)
-
-        null = Null(UNSEEN, over(found, control), over(found, beyond))
-        parts[name] = verdict(over(found, effect), 1, [null], claim=claim)
+        controls = {
+            UNSEEN: gap(dataset, cell, _unseen(more), _unseen(less)),
+            UNTRAINED: gap(dataset, cell, more, less, trained=False),
+        }
+        nulls = [Null(what, over(found, of), over(found, beyond(effect, of))) for what, of in controls.items()]
+        parts[name] = verdict(over(found, effect), 1, nulls, claim=claim)
     return every(claim, parts)
 
 
 def top(found: Sequence[Run]) -> Verdict:
     """Random less top, in every cell of Table 6."""
-    return _against_unseen(TOP, found, "random", "top")
+    return _against_controls(TOP, found, "random", "top")
 
 
 def low(found: Sequence[Run]) -> Verdict:
     """Low less random, in every cell of Table 6."""
-    return _against_unseen(LOW, found, "low", "random")
+    return _against_controls(LOW, found, "low", "random")
 
 
 def wins(found: Sequence[Run]) -> Verdict:
@@ -214,14 +226,23 @@ def area_gap(dataset: str, scope: str, more: str, less: str) -> Estimate:
 
 
 def page(found: Sequence[Run]) -> list[Verdict]:
-    """All verdicts of the page, corrected among themselves (Holm).
+    """All verdicts of the page, corrected among themselves (Holm); none of encoders not shown to have learned.
 
     Raises:
         ValueError: There are no runs.
     """
     if not found:
         raise ValueError("no runs were given")
-    return correct([top(found), low(found), wins(found), curve(found)])
+    return [unlearned(v, _unlearned(found)) for v in correct([top(found), low(found), wins(found), curve(found)])]
+
+
+def _unlearned(found: Sequence[Run]) -> list[str]:
+    """The encoders, with what their probe gained by training, if it is not shown to be more than nothing."""
+    own = found[0].own
+    if own not in found[0].accuracy or len(found) < 2:
+        return []
+    gain = over(found, lambda run: run.at(own, "none", "none", 0.0) - run.at(own, "none", "none", 0.0, trained=False))
+    return [] if gain.excludes_zero(1) else [f"f and g (gain {gain})"]
 
 
 def control_table(found: Sequence[Run]) -> pd.DataFrame:
@@ -248,7 +269,7 @@ def _alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float
 
 def inactive(run: Run) -> float:
     """Share of the units that no view of a seen point activates: they are silent before they are pruned."""
-    return float((run.scores["activation"] == 0).mean())
+    return float((run.scores["activation"][:2] == 0).mean())
 
 
 def takeaways(found: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:

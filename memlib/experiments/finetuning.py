@@ -62,7 +62,10 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for start, role in enumerate(STARTS):
         for number, chosen_layers in enumerate(sets):
             for seed in range(accuracy.shape[2]):
-                tuned = tune(encoders[role], chosen_layers, known.images[:n], known.labels[:n], seed=seed, **values)
+                seed_of_run = spec.seed + seed  # the same for f and untrained, another in each run
+                tuned = tune(
+                    encoders[role], chosen_layers, known.images[:n], known.labels[:n], seed=seed_of_run, **values
+                )
                 accuracy[start, number, seed] = tuned.accuracy(asked.images[:m], asked.labels[:m])
     trained = dict(zip(layers, size, strict=True))
     at = [rows.index(layer) for layer in layers]

@@ -23,6 +23,7 @@ from memlib.studies import Experiment
 from memlib.surgery import silenced_features
 
 SIDES = ("f", "g")
+ROLES = (*SIDES, "untrained")  # f before training, a control
 TABLE = (("layer", 0.1), ("layer", 0.2), ("total", 0.1), ("total", 0.2))  # Table 6, whose first three are printed
 SCORES = ("unitmem", "unseen", "magnitude", "activation")
 ONCE = {  # criteria of one draw: the score they go by, and its sign
@@ -42,20 +43,22 @@ Variant = tuple[str, str, float, int]  # scope, criterion, share, draw
 def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Prune f and g, which saw complementary points, in the same ways, and probe what is left.
 
-    Roles: f and g. Choices: `shares` of the curves; random `draws` of Table 6's cells and `curve_draws` of all
-    others; `alone`, the share of one layer alone (None: none); `tested`, test images of a probe (None: all);
-    `unit_points`, seen and as many unseen points that UnitMem is taken on (None: all); `views` of each; `precision`
-    of the pruned encoders' passes. The first data set of `probe` gets all variants, the others Table 6's.
+    Roles: f and g; `untrained`, f before training, which gets Table 6's variants, with f's points as seen. Choices:
+    `shares` of the curves; random `draws` of Table 6's cells and `curve_draws` of all others; `alone`, the share of
+    one layer alone (None: none); `tested`, test images of a probe (None: all); `unit_points`, seen and as many unseen
+    points that UnitMem is taken on (None: all); `views` of each; `precision` of the pruned encoders' passes. The
+    first data set of `probe` gets all variants, the others Table 6's.
 
     Returns:
         Arrays, of f and g each: `accuracy-<data set>` float32 [2, V, S], by variant (of data sets after the first
-        the first `table` ones) and seed; `scores` float32 [2, 4, U], what units are ranked by, in `scores` order;
-        `taken` int16 [2, V, L], how many units of each layer were pruned.
+        the first `table` ones) and seed; `scores` float32 [3, 4, U], what units are ranked by, in `scores` order, of
+        `untrained` too; `taken` int16 [2, V, L], how many units of each layer were pruned. And
+        `untrained-<data set>` float32 [table, S].
         Header: `variants` [[scope, criterion, share, draw]], the first with nothing pruned; `table`; `scores`;
         `layers` and `units`, the number of each one's.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoders = [train.encoder(experiment.encoder(side)) for side in SIDES]
+    encoders = [train.encoder(experiment.encoder(role)) for role in ROLES]
     for encoder in encoders:
         encoder.to(device).to(memory_format=torch.channels_last)
     rows = [row for row in encoders[0].layers if row.unit_module]
@@ -63,18 +66,20 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     scores = _scores(experiment, encoders, rows)
     variants, table = plan(experiment, list(counts))
     pruned = []
-    for side, score in zip(SIDES, scores, strict=True):
-        seed = experiment.encoder(side).seed
-        pruned.append([choose(_order(v, score, seed), counts, v[0], v[2]) for v in variants])
+    for role, score in zip(ROLES, scores, strict=True):
+        seed, of_role = experiment.encoder(role).seed, variants if role in SIDES else variants[:table]
+        pruned.append([choose(_order(v, score, seed), counts, v[0], v[2]) for v in of_role])
     arrays = {
         "scores": scores,
-        "taken": torch.tensor([[[len(one.get(n, ())) for n in counts] for one in side] for side in pruned]).short(),
+        "taken": torch.tensor(
+            [[[len(one.get(n, ())) for n in counts] for one in side] for side in pruned[:2]]
+        ).short(),
     }
     made = [partial(silenced_features, e, precision=experiment.choice("precision")) for e in encoders]
     for i, name in enumerate(experiment.probe):
         some = [side if i == 0 else side[:table] for side in pruned]
         found = [accuracies(experiment, *each, name) for each in zip(encoders, some, made, strict=True)]
-        arrays[f"accuracy-{name}"] = torch.stack(found)
+        arrays[f"accuracy-{name}"], arrays[f"untrained-{name}"] = torch.stack(found[:2]), found[2]
     header = {
         "variants": [list(variant) for variant in variants],
         "table": table,
@@ -145,7 +150,7 @@ def _order(variant: Variant, scores: Tensor, seed: int) -> Tensor:
 
 
 def _scores(experiment: Experiment, encoders: Sequence[Encoder], rows: Sequence[Layer]) -> Tensor:
-    """`SCORES` of both encoders, [2, 4, U]: UnitMem on the points that it saw, and on as many that the other saw."""
+    """`SCORES` of all encoders, [3, 4, U]: UnitMem on the points that it saw, and on as many that the other saw."""
     specs = [experiment.encoder(side) for side in SIDES]
     dataset = data.load(specs[0].dataset, "train", size=specs[0].size)
     mine, others = (train.training_points(spec, len(dataset)) for spec in specs)
@@ -159,7 +164,7 @@ def _scores(experiment: Experiment, encoders: Sequence[Encoder], rows: Sequence[
         units=sets,
     )  # fmt: skip
     found = []
-    for encoder, sweep, (saw, not_saw) in zip(encoders, sweeps, (SIDES, SIDES[::-1]), strict=True):
+    for encoder, sweep, (saw, not_saw) in zip(encoders, sweeps, (SIDES, SIDES[::-1], SIDES), strict=True):
         seen, unseen = sweep.peaks[saw], sweep.peaks[not_saw]
         activation = torch.cat([(seen[name].total / seen[name].count).float() for name in names])
         unitmem = [torch.cat([peaks[name].unitmem() for name in names]) for peaks in (seen, unseen)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from memlib import paper
 from memlib.claims import pruning
-from memlib.claims.pruning import Run, over
+from memlib.claims.pruning import Estimate, Run, over
 from memlib.figures.html import Html, table
 from memlib.figures.style import COLOURS, WIDTH, shown_once
 from memlib.stats import Interval
@@ -25,7 +25,13 @@ LOOK = {  # criterion: colour, marker
     "activation": (COLOURS["S_E"], "D"),
 }
 SCOPES = {"layer": "in each layer", "total": "in total"}
-LABELS = {"top": "top UnitMem", "low": "low UnitMem", "activation": "mean activation"}
+LABELS = {
+    "top": "top UnitMem",
+    "low": "low UnitMem",
+    "activation": "mean activation",
+    "top unseen": "top UnitMem of unseen points",
+    "low unseen": "low UnitMem of unseen points",
+}
 
 
 def pruning_curves(runs: Sequence[Run]) -> Any:
@@ -127,11 +133,18 @@ def pruning_table(runs: Sequence[Run]) -> Html:
             for name in ours:
                 row[name] = _percent(over(runs, lambda run, n=name, v=(scope, criterion, share): run.at(n, *v)))  # type: ignore[misc]
             if criterion == "random":
-                row["between draws"] = ", ".join(f"{100 * _spread(runs, n, scope, share):.1f}" for n in ours)
+                row["between draws"] = "; ".join(f"{n} {100 * _spread(runs, n, scope, share):.1f}" for n in ours)
+            row |= {
+                f"untrained, {n}": f"{100 * over(runs, _before(n, scope, criterion, share)).mean:.1f}" for n in ours
+            }
             for name in theirs:
                 row[f"paper, {name}"] = " ± ".join(f"{v:.2f}" for v in printed[name]) if printed else None
             rows.append(row)
     return table(pd.DataFrame(rows))
+
+
+def _before(dataset: str, scope: str, criterion: str, share: float) -> Estimate:
+    return lambda run: run.at(dataset, scope, criterion, share, trained=False)
 
 
 def _spread(runs: Sequence[Run], dataset: str, scope: str, share: float) -> float:
