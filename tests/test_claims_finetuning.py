@@ -72,7 +72,8 @@ def test_gains_that_untrained_encoders_have_as_well_are_no_evidence_of_memorizat
 
 def test_a_choice_that_is_the_last_layers_cannot_beat_them_and_the_page_says_that_it_is_the_same():
     found, runs = page(DEEP, DEEP, NONE)
-    assert {v.verdict for v in found["by-layermem"].parts.values()} == {"does not hold"}
+    assert {v.verdict for v in found["by-layermem"].parts.values()} == {"not tested here"}
+    assert "Nothing to compare" in found["by-layermem"].reason
     assert found["by-layermem"].effect.mean == 0
     assert "the same layers as the last in every run" in finetuning.takeaways(runs, list(found.values()))[1]
 
@@ -92,7 +93,7 @@ def test_at_equal_numbers_of_parameters_a_choice_is_set_against_the_last_layers(
         for k in (1, 2, 3)
     ]
     assert parts["highest delta, within 2 layers"].verdict == "holds"
-    assert parts["highest LayerMem, within 2 layers"].verdict == "does not hold"  # these are the last layers
+    assert parts["highest LayerMem, within 2 layers"].verdict == "not tested here"  # these are the last layers
     assert page(PAPER, PAPER, PAPER)[0]["equal"].parts["highest delta, within 2 layers"].verdict == "does not hold"
 
 
@@ -101,6 +102,10 @@ def test_one_run_is_not_tested_and_a_set_that_was_not_tuned_is_named():
     assert {v.verdict for v in found.values()} == {"not tested here"}
     with pytest.raises(KeyError, match="unknown set of tuned layers '2, 8'"):
         runs[0].of(("2", "8"))
+    with pytest.raises(KeyError, match="unknown start 'trained'"):
+        runs[0].of((), "trained")
+    with pytest.raises(KeyError, match="unknown choice of layers 'magnitude'"):
+        finetuning.choice_at("magnitude", 1)(runs[0], "f")
     with pytest.raises(ValueError, match="no runs"):
         finetuning.page([])
 

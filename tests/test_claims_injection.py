@@ -117,7 +117,7 @@ def test_encoders_that_learned_nothing_are_not_judged():
     runs = [claims.inserted.run(one) for one in made]
     found = injection.page(runs)
     assert {v.verdict for v in found} == {"not tested here"}
-    assert all("no better after training" in v.reason for v in found)
+    assert all("not shown to be better after training" in v.reason for v in found)
     assert "52.0 %" in repr(figures.injection_encoders(runs))
 
 

@@ -68,7 +68,7 @@ def test_levels_whose_encoders_learned_nothing_are_not_judged():
         arms[name] = dataclasses.replace(arms[name], probe=after, probe_untrained=before, dataset="cifar10")
     judged = privacy.page(arms, LAYERS)
     assert {v.verdict for v in judged} == {"not tested here"}
-    assert all(f"no better after training than before it with {NAMES[2]} (gain" in v.reason for v in judged)
+    assert all(f"not shown to be better after training than before with {NAMES[2]} (gain" in v.reason for v in judged)
 
 
 def test_selectivity_that_falls_is_no_memorization_that_does():

@@ -110,7 +110,7 @@ def test_blocks_are_judged_with_the_page_and_against_the_sets_that_were_drawn():
 def test_encoders_that_learned_nothing_are_not_judged():
     found = {v.claim.key: v for v in replacement.page(runs(), runs(new=0.61))}
     assert found["blocks"].verdict == "not tested here"
-    assert "no better after training than before it" in found["blocks"].reason
+    assert "not shown to be better after training than before" in found["blocks"].reason
     assert found["least"].verdict == "holds"
     assert {v.verdict for v in replacement.page(runs(new=0.61))} == {"not tested here"}
 
@@ -127,6 +127,17 @@ def test_layers_are_chosen_by_level_and_by_what_they_add():
     assert "1" not in one.memory("delta")
     assert len(one.sets(2)) == 28
     assert one.sizes() == [1, 2, 3]
+    with pytest.raises(KeyError, match="unknown rule of choice 'layermem'"):
+        one.memory("layermem")
+    with pytest.raises(ValueError, match="the 9 highest of 1, 2, 3"):
+        one.chosen(9, "LayerMem")
+
+
+def test_deltas_that_name_the_last_layers_are_not_compared_with_them():
+    deep = np.array([0, 0, 0, 0, 0, 0.01, 0.03, 0.06])
+    found = page(memory=deep)["last"]
+    assert {found.parts[n].verdict for n in "123"} == {"not tested here"}
+    assert "Nothing to compare" in found.parts["2"].reason
 
 
 def test_one_run_is_descriptive_and_blocks_without_pairs_are_taken():

@@ -28,9 +28,8 @@ def scale(tmp_path):
     path = tmp_path / "own.yaml"
 
     def written(**changes):
-        text = SCALE.replace("EXPERIMENT", KIND).replace(
-            "CHOICES", "\n    ".join(f"{name}: [1]" for name in studies.CHOICES[KIND]) or "probe: [digits]"
-        )
+        numbers = [f"{name}: {'[1]' if name == 'sizes' else 1}" for name in studies.CHOICES[KIND]]
+        text = SCALE.replace("EXPERIMENT", KIND).replace("CHOICES", "\n    ".join(numbers))
         for old, new in changes.items():
             assert old in text
             text = text.replace(old, new)
@@ -81,7 +80,7 @@ def test_jobs_of_an_experiment_may_ask_for_resources_of_their_own(scale):
         ({"halves.f,": "halfs.f,"}, KeyError, "did you mean 'halves'"),
         ({"halves.g": "halves.h"}, KeyError, "unknown encoder of design 'halves' in 'halves.h'"),
         ({"runs: 2": "runs: 3"}, ValueError, "has 2 such encoders; take fewer runs"),
-        ({"runs: 2": "runs: 0"}, ValueError, "runs=0: allowed is a whole number"),
+        ({"runs: 2": "runs: 0"}, ValueError, "runs=0 of experiment 'cut': allowed is a whole number"),
         ({"runs: 2": "runs: 2\n    prob: [digits]"}, KeyError, "did you mean 'probe'"),
         ({"    runs: 2\n": ""}, ValueError, "does not state runs"),
     ],
@@ -100,3 +99,17 @@ def test_an_unknown_override_role_or_choice_is_named(scale):
         run.encoder("h")
     with pytest.raises(KeyError, match="unknown choice of experiment 'cut-0'"):
         run.choice("colour")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"tested": 0}, "tested=0 of experiment 'cut': allowed is a whole number of 1 or more, or null: all"),
+        ({"views": -1}, "views=-1 of experiment 'cut': allowed is a whole number of 1 or more$"),
+        ({"probe_points": True}, "probe_points=True"),
+        ({"sizes": [1, 0]}, r"sizes=\[1, 0\] of experiment 'cut': allowed is whole numbers of 1 or more"),
+    ],
+)
+def test_numbers_of_things_are_checked_and_named(scale, wrong, said):
+    with pytest.raises(ValueError, match=said):
+        studies.experiments(scale(), **wrong)

@@ -41,3 +41,12 @@ def test_an_unknown_layer_and_one_without_parameters_are_named_with_what_is_allo
         parts(build_encoder("resnet9"), ["Res2"])
     with pytest.raises(ValueError, match="'1' has no parameters: allowed are '0'"):
         parts(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), ["1"])
+
+
+def test_a_pattern_takes_the_modules_that_have_parameters():
+    from torchvision.models import resnet18
+
+    found = parts(resnet18(), ["layer4.1.*"])
+    assert list(found) == ["layer4.1.conv1", "layer4.1.bn1", "layer4.1.conv2", "layer4.1.bn2"]
+    with pytest.raises(ValueError, match=r"layer 'layer4\.1\.relu' has no parameters"):
+        parts(resnet18(), ["layer4.1.rel*"])

@@ -101,9 +101,9 @@ def test_any_module_with_named_layers():
 def test_layers_that_do_not_fit_name_both_sides_and_leave_both_as_they_were():
     small, large = encoder("resnet18", 0), encoder("resnet50", 1)
     before = snapshot(small), snapshot(large)
-    with pytest.raises(ValueError, match=r"'conv2-1'.*\(64, 64, 3, 3\) in ResNet and \(64, 64, 1, 1\) in ResNet"):
+    with pytest.raises(ValueError, match=r"'conv2-1'.*\(64, 64, 3, 3\) in model .* and \(64, 64, 1, 1\) in other"):
         replace(small, large, ["conv1", "conv2-1"])  # the first of them fits
-    with pytest.raises(ValueError, match=r"ResNet has the layers 'conv1'.*ResNet9: unknown layer"):
+    with pytest.raises(ValueError, match=r"model \(ResNet\) has the layers 'conv1'.*other \(ResNet9\): unknown"):
         replace(small, encoder("resnet9", 2), ["conv1", "layer4.1.conv2"])
     with pytest.raises(KeyError, match="unknown layer"):
         replace(encoder("resnet9", 2), small, ["66"])

@@ -244,6 +244,16 @@ def test_along_a_curve_each_unit_is_taken_once_and_features_are_those_of_each_by
             torch.testing.assert_close(features, probe.features(encoder, IMAGES), atol=1e-5, rtol=1e-5)
 
 
+def test_a_unit_that_is_not_finite_leaves_nothing_behind_when_it_is_silent():
+    torch.manual_seed(0)
+    encoder = build_encoder("resnet9")
+    encoder.conv1.bn.weight.data[2] = torch.inf
+    whole, without = silenced_features(encoder, [{}, {"1": [2]}], IMAGES)
+    assert not whole.isfinite().all()
+    with silenced(encoder, {"1": [2]}):
+        torch.testing.assert_close(without, probe.features(encoder, IMAGES))
+
+
 def test_an_unknown_layer_or_precision_of_many_prunings_is_named(encoder):
     with pytest.raises(KeyError, match="unknown layer '9'"):
         silenced_features(encoder, [{"9": [0]}], IMAGES)

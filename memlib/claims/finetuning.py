@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from memlib.claims.pairs import interval
-from memlib.claims.rules import Claim, Null, Verdict, above_zero, correct, every, unranked, verdict
+from memlib.claims.rules import Claim, Null, Verdict, above_zero, alike, correct, every, unranked, verdict
 from memlib.specs import nearest
 from memlib.stats import Interval, kendall
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PAGE = "04_2_finetuning"
 MARGIN = 0.01  # one point of accuracy: less is taken as none
@@ -24,6 +21,7 @@ CHOICES = {
     "last": "last layers",
     "least": "lowest LayerMem",
 }
+STARTS = ("f", "untrained")
 SECTION = "paper A, section 4.2 and Table 5"
 LESS = "accuracy of the one less that of the other"
 
@@ -137,8 +135,10 @@ class Tuning:
         """Accuracy after tuning these layers.
 
         Raises:
-            KeyError: They were not tuned.
+            KeyError: They were not tuned, or there is no such start.
         """
+        if start not in STARTS:
+            raise nearest(start, STARTS, "start")
         side = self.accuracy if start == "f" else self.untrained
         if layers not in side:
             raise nearest(name(layers), map(name, side), "set of tuned layers")
@@ -188,6 +188,8 @@ def choice_at(choice: str, k: int, budget: bool = False) -> Estimate:
     """Accuracy after tuning what a choice takes, each run its own: k layers, or the last k layers' parameters."""
 
     def of(run: Tuning, start: str) -> float:
+        if choice not in CHOICES:
+            raise nearest(choice, CHOICES, "choice of layers")
         return run.of((run.budgeted if budget else run.chosen)[choice][k - 1], start)
 
     return of
@@ -236,17 +238,25 @@ def adding(runs: Sequence[Tuning]) -> Verdict:
 
 def chosen(runs: Sequence[Tuning], claim: Claim, choice: str) -> Verdict:
     """1, 2 and 3 layers of a choice less as many last ones."""
-    return every(claim, {_layers(k): judge(claim, choice_less(choice, "last", k), runs) for k in sizes(runs)})
+    return every(claim, {_layers(k): _beyond_last(runs, claim, choice, k) for k in sizes(runs)})
 
 
 def equal(runs: Sequence[Tuning]) -> Verdict:
     """What each of the two choices takes of the last 1, 2 and 3 layers' parameters less those layers."""
     parts = {
-        f"{CHOICES[choice]}, within {_layers(k)}": judge(EQUAL, choice_less(choice, "last", k, budget=True), runs)
+        f"{CHOICES[choice]}, within {_layers(k)}": _beyond_last(runs, EQUAL, choice, k, budget=True)
         for choice in ("layermem", "delta")
         for k in sizes(runs)
     }
     return every(EQUAL, parts)
+
+
+def _beyond_last(runs: Sequence[Tuning], claim: Claim, choice: str, k: int, budget: bool = False) -> Verdict:
+    of = choice_less(choice, "last", k, budget)
+    taken = [run.budgeted if budget else run.chosen for run in runs]
+    if all(one[choice][k - 1] == one["last"][k - 1] for one in taken):
+        return alike(claim, over(runs, of), "the choice takes the last layers in every run")
+    return judge(claim, of, runs)
 
 
 def page(runs: Sequence[Tuning]) -> list[Verdict]:
@@ -287,36 +297,6 @@ def common(runs: Sequence[Tuning]) -> list[Layers]:
     return [one for one in runs[0].accuracy if all(one in run.accuracy for run in runs)]
 
 
-def choice_table(runs: Sequence[Tuning], budget: bool = False) -> pd.DataFrame:
-    """A row a choice and number of layers: which layers in how many runs, accuracy, and that beyond the last.
-
-    Args:
-        budget: choices by the parameters of that many last layers instead.
-    """
-    import pandas as pd
-
-    rows = []
-    for choice, words in CHOICES.items():
-        for k in sizes(runs):
-            sets = [(run.budgeted if budget else run.chosen)[choice][k - 1] for run in runs]
-            counts = {one: sets.count(one) for one in sorted(set(sets))}
-            which = [
-                name(one) if n == len(runs) else f"{name(one)} ({n} of {len(runs)})" for one, n in counts.items()
-            ]
-            rows.append(
-                {
-                    "choice": words,
-                    "layers": k,
-                    "which": "; ".join(which),
-                    "parameters": float(np.mean([run.parameters[one] for run, one in zip(runs, sets, strict=True)])),
-                    "f": over(runs, choice_at(choice, k, budget)),
-                    "untrained": over(runs, choice_at(choice, k, budget), "untrained"),
-                    "beyond": None if choice == "last" else over(runs, choice_less(choice, "last", k, budget)),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
 def takeaways(runs: Sequence[Tuning], verdicts: Sequence[Verdict]) -> list[str]:
     """Three sentences, made from the page's numbers."""
     found = {v.claim.key: v for v in verdicts if v.claim}
@@ -324,8 +304,8 @@ def takeaways(runs: Sequence[Tuning], verdicts: Sequence[Verdict]) -> list[str]:
     head, everything = over(runs, at(HEAD)), over(runs, at(layers))
     best = max(common(runs)[1:], key=lambda one: over(runs, at(one)).mean if one != layers else 0.0)
     same = {c: all(run.chosen[c] == run.chosen["last"] for run in runs) for c in ("layermem", "delta")}
-    alike = [CHOICES[choice] for choice, is_same in same.items() if is_same]
-    said = f" ({' and '.join(alike)}: the same layers as the last in every run)" if alike else ""
+    names = [CHOICES[choice] for choice, is_same in same.items() if is_same]
+    said = f" ({' and '.join(names)}: the same layers as the last in every run)" if names else ""
     gained, before = (over(runs, less(best, HEAD), start) for start in ("f", "untrained"))
     so = ", so that a gain by itself does not show that a layer held memorization" if before.mean > MARGIN else ""
     return [

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memlib.specs import nearest
+
 Array = NDArray[np.float64]
 
 UNITS = ("highest", "silent")
@@ -85,7 +87,13 @@ class Run:
 
 
 def tuned(way: str, unit: str) -> str:
-    """What was tuned: the whole layer, or this unit; of any other unit, what the highest one's tuning does to it."""
+    """What was tuned: the whole layer, or this unit; of any other unit, what the highest one's tuning does to it.
+
+    Raises:
+        KeyError: There is no such way.
+    """
+    if way not in WAYS:
+        raise nearest(way, WAYS, "way of tuning")
     return "layer" if way == WAYS[1] else unit if unit in UNITS else "highest"
 
 

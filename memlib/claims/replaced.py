@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from memlib.specs import nearest
 from memlib.stats import kendall
 from memlib.surgery.variants import highest
 
@@ -74,7 +75,13 @@ class Run:
         return float(self.mirrored[0 if after is None else 1 + self.steps.index(after), self.layers.index(layer)])
 
     def memory(self, by: Rule = "LayerMem") -> dict[str, float]:
-        """step -> mirrored estimate, or what it adds to its predecessor's; the first has none of that."""
+        """step -> mirrored estimate, or what it adds to its predecessor's; the first has none of that.
+
+        Raises:
+            KeyError: There is no such rule.
+        """
+        if by not in RULES:
+            raise nearest(by, RULES, "rule of choice")
         if by == "LayerMem":
             return {step: self.at(row) for step, row in self.rows.items()}
         return {s: self.at(r) - self.at(self.previous[r]) for s, r in self.rows.items() if r in self.previous}

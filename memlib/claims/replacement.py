@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from memlib.claims import replaced
+from memlib.claims import replaced, rules
 from memlib.claims.pairs import interval
-from memlib.claims.replaced import (
-    RULES,
-    Of,
-    Rule,
-    Run,
-    alike,
-    among,
-    chosen,
-    depth,
-    gained,
-    less,
-    lost,
-    mean_lost,
-    parameters,
-    tau,
-)  # fmt: skip
+from memlib.claims.replaced import RULES, Of, Rule, Run, alike, chosen, gained, less, lost, mean_lost
 from memlib.claims.rules import Claim, Null, Verdict, above_zero, correct, every, unlearned, unranked, verdict
 from memlib.stats import Interval, equivalence
 
@@ -205,6 +191,11 @@ def last(runs: Sequence[Run]) -> Verdict:
         def more(role: str, n: int = n) -> Of:
             return less(lost(chosen(n, "delta"), role), lost(replaced.last(n), role))
 
+        if all(run.chosen(n, "delta") == run.steps[-n:] for run in runs):
+            parts[str(n)] = rules.alike(
+                LAST, over(runs, more("donor")), "the largest deltas are the last layers' in every run"
+            )
+            continue
         parts[str(n)] = _judge(LAST, more("donor"), runs, {name: more(role) for name, role in _controls(n).items()})
     return every(LAST, parts)
 
@@ -218,12 +209,12 @@ def rank(runs: Sequence[Run]) -> Verdict:
             return one.memory(by)
 
         nulls = {
-            "depth instead of memorization": tau(among(memory, depth)),
-            "parameters instead of memorization": tau(among(memory, parameters)),
-            SAME: tau(memory, "g"),
-            UNTRAINED: tau(memory, "untrained"),
+            "depth instead of memorization": replaced.tau(replaced.among(memory, replaced.depth)),
+            "parameters instead of memorization": replaced.tau(replaced.among(memory, replaced.parameters)),
+            SAME: replaced.tau(memory, "g"),
+            UNTRAINED: replaced.tau(memory, "untrained"),
         }
-        parts[by] = _judge(RANK, tau(memory), runs, nulls, step=_grid(len(memory(runs[0]))))
+        parts[by] = _judge(RANK, replaced.tau(memory), runs, nulls, step=_grid(len(memory(runs[0]))))
     return every(RANK, parts)
 
 
@@ -314,6 +305,10 @@ def page(runs: Sequence[Run], of_blocks: Sequence[Run] = ()) -> list[Verdict]:
     if runs[0].similarity["donor"]:
         tests.insert(6, batchnorm)
     found = correct([*(test(runs) for test in tests), *([blocks(of_blocks)] if of_blocks else [])])
+    shown = f"Of {len(memorizing(runs))} of {len(runs[0].rows)} layers, which are shown to memorize. "
+    found = [
+        dataclasses.replace(v, reason=shown + v.reason) if v.claim == DROPS and memorizing(runs) else v for v in found
+    ]
     found = [_learned(v, of_blocks if v.claim == BLOCKS else runs) for v in found]
     return [
         unranked(v, memorizing(of_blocks if v.claim == BLOCKS else runs)) if v.claim in BY_RANK else v for v in found
@@ -327,7 +322,7 @@ def takeaways(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> list[str]:
     costs = {step: over(runs, lost((step,))) for step in runs[0].steps}
     dearest, cheapest = (pick(costs, key=lambda step: costs[step].mean) for pick in (max, min))
     grid = _grid(len(runs[0].steps))
-    ranked, by_depth = (over(runs, tau(score), grid) for score in (Run.memory, depth))
+    ranked, by_depth = (over(runs, replaced.tau(score), grid) for score in (Run.memory, replaced.depth))
     said = {role: points(over(runs, mean_lost(1, role))) for role in ("donor", "g", "untrained")}
     return [
         f"Layer {dearest} costs most accuracy when it is replaced, {points(costs[dearest])} percentage points, and "

@@ -2,9 +2,11 @@
 
 In this order, at the level that is left after the page's correction (Holm):
 
-1. fewer than two pairs of encoders: *not tested here*; one pair is descriptive;
-2. a null shows it as strongly: its interval excludes zero on the claimed side, its estimate is half of the effect's
-   or more, and the interval of effect - null does not exclude zero: *does not hold*;
+1. fewer than two pairs of encoders: *not tested here*; one pair is descriptive. Nor is tested what is the same in
+   every pair by construction, as layers chosen in two ways can be;
+2. the effect has the claimed sign, and a null shows it as strongly: its interval excludes zero on the claimed side,
+   its estimate is half of the effect's or more, and the interval of effect - null does not exclude zero: *does not
+   hold*;
 3. claimed sign, corrected interval excludes zero: *holds*; but *trend only* where effect - null does not exclude
    zero and the null either shows a smaller part, or is too imprecise to be told from the effect (its estimate
    reaches into the effect's interval, or its bound reaches the effect's estimate);
@@ -89,11 +91,12 @@ class Verdict:
     reason: str
     claim: Claim | None = None
     parts: Mapping[str, Verdict] = field(default_factory=dict)
+    alike: bool = False  # nothing to compare, and so no test
 
     @property
     def tested(self) -> bool:
-        """Whether there are pairs enough for a test: those count in the page's correction."""
-        return self.effect.pairs > 1
+        """Whether there is something to test, and pairs enough: those count in the page's correction."""
+        return self.effect.pairs > 1 and not self.alike
 
     def __str__(self) -> str:
         head = f"{self.claim.statement}: " if self.claim else ""
@@ -155,7 +158,7 @@ def _directional(v: Verdict, against: Verdict, alpha: float) -> tuple[str, str]:
     effect = v.corrected
     over = [(n, n.excess.at(effect.level) if n.excess else excess(effect, n.interval)) for n in v.nulls]
     for null, more in over:
-        half = null.interval.mean * v.sign >= effect.mean * v.sign / 2
+        half = null.interval.mean * v.sign >= effect.mean * v.sign / 2 > 0
         if half and null.interval.excludes_zero(v.sign) and not more.excludes_zero(v.sign):
             return FAILS, f"{_number(v)}, but as much is seen for {null.name}: {null.interval}."
     claimed = effect.mean * v.sign > 0
@@ -175,8 +178,9 @@ def _directional(v: Verdict, against: Verdict, alpha: float) -> tuple[str, str]:
         return HOLDS, f"{_number(v)}{beyond}{small}."
     if against.p < alpha and not claimed and against.corrected.excludes_zero(-v.sign):
         return FAILS, f"The opposite: {_number(against)}."
-    if v.margin and equivalence(v.effect, v.margin) < 1 - against.corrected.level:
-        return FAILS, f"None within a margin of {v.margin:.3g}: {_number(against)}."
+    if v.margin and (p := equivalence(v.effect, v.margin)) < 1 - against.corrected.level:
+        tests = alpha / (1 - against.corrected.level)
+        return FAILS, f"None within a margin of {v.margin:.3g}: {_number(replace(against, p=min(1.0, p * tests)))}."
     if claimed:
         return TREND, f"The sign is as claimed, but the interval includes zero: {_number(v)}{_would_tell(effect)}."
     return OPEN, f"Open: the sign is not as claimed, but the interval includes zero: {_number(against)}."
@@ -205,18 +209,25 @@ def _no_difference(v: Verdict, against: Verdict, alpha: float) -> tuple[str, str
     if v.p < alpha:
         return HOLDS, f"No difference within the {within}: {_number(v)}."
     if against.corrected.low > v.margin or against.corrected.high < -v.margin:
-        return FAILS, f"They differ by more than the {within}: {_number(against)}."
+        return FAILS, f"They differ by more than the {within}: {_number(against, p=False)}."
     if abs(v.effect.mean) < v.margin:
         return TREND, f"The estimate lies within the {within}, but its interval does not: {_number(v)}."
     return OPEN, f"Open: the estimate lies outside the {within}, but not its interval: {_number(against)}."
 
 
-def _number(v: Verdict) -> str:
-    unit = f"{v.claim.unit} " if v.claim else ""
-    over = v.claim.over if v.claim else "pairs"
-    p = "p < .001" if v.p < 0.001 else f"p = {v.p:.3f}".replace("0.", ".")
+def _number(v: Verdict, p: bool = True) -> str:
+    said = "p < .001" if v.p < 0.001 else f"p = {v.p:.3f}".replace("0.", ".")
     level = f"{100 * v.corrected.level:.3g} %"
-    return f"{unit}{v.corrected} ({level} interval, {v.effect.pairs} {over}, corrected {p})"
+    ending = f", corrected {said}" if p else ""
+    return f"{_unit(v)}{v.corrected} ({level} interval, {v.effect.pairs} {_over(v)}{ending})"
+
+
+def _unit(v: Verdict) -> str:
+    return f"{v.claim.unit} " if v.claim else ""
+
+
+def _over(v: Verdict) -> str:
+    return v.claim.over if v.claim else "pairs"
 
 
 def every(claim: Claim, parts: Mapping[str, Verdict], factor: float = 1.0, tests: float = 1.0) -> Verdict:
@@ -251,6 +262,17 @@ def every(claim: Claim, parts: Mapping[str, Verdict], factor: float = 1.0, tests
     return Verdict(word, part.effect, corrected, part.sign, raw, p, (), part.margin, reason, claim, judged)
 
 
+def alike(claim: Claim, effect: Interval, what: str) -> Verdict:
+    """The verdict on a comparison of a thing with itself: *not tested here*.
+
+    Args:
+        effect: zero in every pair.
+        what: why both sides are the same.
+    """
+    reason = f"Nothing to compare: {what}."
+    return Verdict(OPEN, effect, effect, 1, 1.0, 1.0, (), None, reason, claim, alike=True)
+
+
 def elsewhere(found: Verdict, asked: Mapping[str, str], ran: Mapping[str, str]) -> Verdict:
     """The verdict on a claim that names its encoders: `found` where these ran, otherwise *not tested here*.
 
@@ -271,11 +293,13 @@ def unlearned(found: Verdict, lost: Sequence[str]) -> Verdict:
 
     Args:
         found: of the test on what ran.
-        lost: encoders whose linear probe is no better after training than before it.
+        lost: encoders whose linear probe is not shown to be better after training than before it.
     """
     if not lost:
         return found
-    said = f"Not judged, as a linear probe is no better after training than before it with {', '.join(lost)}."
+    said = (
+        f"Not judged, as a linear probe is not shown to be better after training than before with {', '.join(lost)}."
+    )
     return replace(found, verdict=OPEN, reason=f"{said} {found.reason}")
 
 

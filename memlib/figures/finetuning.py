@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from memlib.claims import finetuning
-from memlib.claims.finetuning import HEAD, Layers, Tuning, at, less, over
+from memlib.claims.finetuning import HEAD, Layers, Tuning, at, choice_at, choice_less, less, over
 from memlib.claims.pairs import interval
 from memlib.figures.html import Html, table
 from memlib.figures.style import COLOURS, WIDTH, name_points, shown_once
@@ -111,25 +111,32 @@ def tuned_table(runs: Sequence[Tuning]) -> Html:
 
 
 def tuned_choices(runs: Sequence[Tuning], budget: bool = False) -> Html:
-    """A row a choice of 1, 2 or 3 layers: which they are, accuracy, and what it is beyond as many last layers'.
+    """A row a choice of 1, 2 or 3 layers: which in how many runs, accuracy, and that beyond as many last layers'.
 
     Args:
         budget: a row a choice of at most as many parameters as the last 1, 2 or 3 layers have.
     """
     import pandas as pd
 
-    rows = [
-        {
-            "choice": row["choice"],
-            "within the last" if budget else "layers": row["layers"],
-            "which": row["which"],
-            **({"parameters": f"{row['parameters']:,.0f}"} if budget else {}),
-            "ours (%)": _percent(row["f"]),
-            "beyond the last": _percent(row["beyond"]) if row["beyond"] else None,
-            "untrained (%)": _percent(row["untrained"]),
-        }
-        for row in finetuning.choice_table(runs, budget).to_dict("records")
-    ]
+    rows = []
+    for choice, words in finetuning.CHOICES.items():
+        for k in finetuning.sizes(runs):
+            sets = [(run.budgeted if budget else run.chosen)[choice][k - 1] for run in runs]
+            counts = {finetuning.name(one): sets.count(one) for one in sorted(set(sets))}
+            which = [n if m == len(runs) else f"{n} ({m} of {len(runs)})" for n, m in counts.items()]
+            size = np.mean([run.parameters[one] for run, one in zip(runs, sets, strict=True)])
+            found, beyond = choice_at(choice, k, budget), choice_less(choice, "last", k, budget)
+            rows.append(
+                {
+                    "choice": words,
+                    "within the last" if budget else "layers": k,
+                    "which": "; ".join(which),
+                    **({"parameters": f"{size:,.0f}"} if budget else {}),
+                    "ours (%)": _percent(over(runs, found)),
+                    "beyond the last": None if choice == "last" else _percent(over(runs, beyond)),
+                    "untrained (%)": _percent(over(runs, found, "untrained")),
+                }
+            )
     return table(pd.DataFrame(rows))
 
 

@@ -21,6 +21,12 @@ CHOICES: dict[str, tuple[str, ...]] = {  # kind, which is a module of memlib.exp
     "pruning": ("shares", "draws", "curve_draws", "alone", "tested", "unit_points", "views", "precision"),
     "injection": ("points", "views", "epochs", "batch", "pool", "lr", "weight_decay"),
 }
+# whole numbers of 1 or more; None, where it is allowed, is all there are. `sizes` and `epochs` can be lists of them
+COUNTS = (
+    "sizes", "drawn", "controls", "tested", "views", "epochs", "batch", "seeds", "draws", "curve_draws",
+    "unit_points", "points", "pool", "probe_points", "runs",
+)  # fmt: skip
+ALL = ("drawn", "tested", "unit_points", "probe_points")  # of these None is allowed
 COMMON = ("kind", "resources", "roles", "runs", "probe", "probe_points")
 
 
@@ -125,8 +131,8 @@ def experiments(scale_name: str, only: str | None = None, **overrides: Any) -> d
                 raise nearest(key, allowed, f"choice of experiment {name!r}")
         if missing := [key for key in ("roles", "runs", *CHOICES[kind]) if key not in values]:
             raise ValueError(f"experiment {name!r} does not state {', '.join(missing)}")
-        if isinstance(runs := values["runs"], bool) or not isinstance(runs, int) or runs < 1:
-            raise ValueError(f"runs={runs!r}: allowed is a whole number of 1 or more")
+        for key in (key for key in values if key in COUNTS):
+            _check(name, key, values[key])
         choices = tuple((key, _frozen(values[key])) for key in CHOICES[kind])
         found[name] = [
             Experiment(
@@ -137,9 +143,23 @@ def experiments(scale_name: str, only: str | None = None, **overrides: Any) -> d
                 values.get("probe_points"),
                 choices,
             )
-            for run in range(runs)
+            for run in range(values["runs"])
         ]
     return found
+
+
+def _check(experiment: str, key: str, value: Any) -> None:
+    """Refuse what is no number of things."""
+    least = 0 if isinstance(value, list) and key == "epochs" else 1  # the first of injection's is the start
+    counts = value if isinstance(value, list) and key in ("sizes", "epochs") else [value]
+    if value is None and key in ALL:
+        return
+    if not counts or any(isinstance(n, bool) or not isinstance(n, int) or n < least for n in counts):
+        allowed = "whole numbers" if isinstance(value, list) else "a whole number"
+        also = ", or null: all" if key in ALL else ""
+        raise ValueError(
+            f"{key}={value!r} of experiment {experiment!r}: allowed is {allowed} of {least} or more{also}"
+        )
 
 
 def _encoder(scale_name: str, where: str, run: int) -> EncoderSpec:

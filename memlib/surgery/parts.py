@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 
@@ -21,7 +21,8 @@ def parts(model: nn.Module, layers: Iterable[str]) -> dict[str, dict[str, nn.Mod
         layers: Names; an empty list is allowed.
 
     Returns:
-        {layer: {path of a part: module}}, in the order of `layers`; a pattern gives a layer for each module.
+        {layer: {path of a part: module}}, in the order of `layers`; a pattern gives a layer for each module that it
+        matches and that has parameters.
 
     Raises:
         KeyError: There is no such layer.
@@ -38,11 +39,16 @@ def parts(model: nn.Module, layers: Iterable[str]) -> dict[str, dict[str, nn.Mod
             matched = resolve(model, [name])
         except KeyError as error:
             raise nearest(name, [*table, *(path for path, _ in model.named_modules() if path)], "layer") from error
-        found |= {path: {path: module} for path, (module, _) in matched.items()}
+        some = {path: {path: module} for path, (module, _) in matched.items()}
+        found |= {path: own for path, own in some.items() if _parameters(own)} or some
     for name, modules in found.items():
-        if not any(True for module in modules.values() for _ in module.parameters()):
+        if not _parameters(modules):
             holding = [row for row in table if table[row].parts] or [
                 path for path, module in model.named_modules() if path and any(True for _ in module.parameters(False))
             ]
             raise ValueError(f"layer {name!r} has no parameters: allowed are {', '.join(map(repr, holding))}")
     return found
+
+
+def _parameters(modules: Mapping[str, nn.Module]) -> bool:
+    return any(True for module in modules.values() for _ in module.parameters())

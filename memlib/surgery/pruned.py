@@ -77,8 +77,8 @@ def silenced_features(
 class _Changes(TorchFunctionMode):
     """Convolutions take the channels that changed since their last input, and add that to their last output.
 
-    They are linear, so that the sum is the same but for rounding. Where more than half of the channels changed, or in
-    lower precision than float32, they run as they are.
+    They are linear, so that the sum is the same but for rounding. Where more than half of the channels changed, where
+    the sum is not finite, or in lower precision than float32, they run as they are.
     """
 
     def __init__(self) -> None:
@@ -96,6 +96,7 @@ class _Changes(TorchFunctionMode):
             output = func(*args)
         elif len(changed):
             output = output + func(x[:, changed] - before[:, changed], weight[:, changed], None, *geometry)
+            output = output if output.sum().isfinite() else func(*args)
         self.last[id(weight)] = x, output
         return output
 

@@ -14,8 +14,9 @@ from memlib.surgery.parts import parts
 def replace(model: nn.Module, other: nn.Module, layers: Iterable[str]) -> nn.Module:
     """A copy of a model in which chosen layers are another's: tables 21 to 24, and 30, 32 and 33.
 
-    A convolution is replaced with its bias and its BatchNorm, weights, biases and running statistics alike: what the
-    papers hand over of the latter is not stated. A ViT's attention or MLP takes the LayerNorm before it along.
+    Of an `Encoder`'s layer table, a convolution is replaced with its bias and its BatchNorm, weights, biases and
+    running statistics alike: what the papers hand over of the latter is not stated. A ViT's attention or MLP takes
+    the LayerNorm before it along. Of other modules just those are replaced that are named: name the BatchNorm too.
 
     Args:
         model: Any module; it and `other` stay as they are. The copy is in its mode, on its device and of its type.
@@ -33,15 +34,16 @@ def replace(model: nn.Module, other: nn.Module, layers: Iterable[str]) -> nn.Mod
         theirs = parts(other, layers)
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"{_kind(model)} has the layers {', '.join(map(repr, mine))}, but {_kind(other)}: {error.args[0]}"
+            f"model ({_kind(model)}) has the layers {', '.join(map(repr, mine))}, but other ({_kind(other)}): "
+            f"{error.args[0]}"
         ) from error
     for layer in mine | theirs:
         ours, given = ({n: tuple(t.shape) for n, t in _state(side.get(layer, {})).items()} for side in (mine, theirs))
         if ours != given:
             name = next(n for n in ours | given if ours.get(n) != given.get(n))
             raise ValueError(
-                f"layer {layer!r} does not fit: {name!r} is {ours.get(name, 'missing')} in {_kind(model)} and "
-                f"{given.get(name, 'missing')} in {_kind(other)}; needed are two models with the same layer"
+                f"layer {layer!r} does not fit: {name!r} is {ours.get(name, 'missing')} in model ({_kind(model)}) "
+                f"and {given.get(name, 'missing')} in other ({_kind(other)}); needed is the same layer in both"
             )
     with torch.no_grad():
         for layer, modules in mine.items():

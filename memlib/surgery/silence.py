@@ -29,7 +29,9 @@ def silenced(model: nn.Module, units: Units) -> Iterator[None]:
     Of an `Encoder`, the names of its layer table stand for where UnitMem is measured: a convolution's channel is
     silent behind its BatchNorm and its non-linearity, and behind the block's sum where that comes first; an MLP's or
     attention's feature in all tokens. Other names, and those of any other module, are dotted paths; the output of
-    that module is silenced, so name the activation function and not the convolution in front of its BatchNorm.
+    that module is silenced, so name the activation function and not the convolution in front of its BatchNorm. A
+    module that runs several times in a pass is silent each time: of torchvision's ResNets, whose blocks use one ReLU
+    twice, name the first BatchNorm, behind which the ReLU leaves zeros, or the block.
 
     Units are channels, axis 1, of what convolutions and BatchNorms put out, features, the last axis, of linear
     layers, LayerNorms and tokens [N, T, U]; of other outputs axis 1. Weights, buffers and modes stay as they are,
@@ -126,7 +128,10 @@ def _placed(model: nn.Module, units: Units) -> Placed:
 
 
 def _indices(name: str, chosen: Any) -> Tensor:
-    indices = torch.as_tensor(chosen)
+    try:
+        indices = torch.as_tensor(chosen)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"units of layer {name!r} are {chosen!r}: needed are their indices, integers [K]") from error
     if not indices.numel():
         return torch.empty(0, dtype=torch.int64)
     if indices.ndim != 1 or indices.is_floating_point() or indices.dtype == torch.bool:

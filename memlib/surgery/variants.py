@@ -24,12 +24,23 @@ def subsets(steps: Sequence[str], sizes: Sequence[int], by: str) -> list[Variant
         steps: Names of steps.
         sizes: How many steps are replaced at once.
         by: Name of the encoder that gives them.
+
+    Raises:
+        ValueError: There are no so many steps.
     """
+    if wrong := [size for size in sizes if not 0 <= size <= len(steps)]:
+        raise ValueError(f"sets of {wrong[0]} of the steps {', '.join(steps)}: allowed are 0 to {len(steps)}")
     return [dict.fromkeys(chosen, by) for size in sizes for chosen in combinations(steps, size)]
 
 
 def highest(scores: Mapping[str, float], size: int) -> tuple[str, ...]:
-    """The names of the highest scores, in the order in which they are given; of equal ones the first."""
+    """The names of the highest scores, in the order in which they are given; of equal ones the first.
+
+    Raises:
+        ValueError: There are fewer scores.
+    """
+    if not 0 <= size <= len(scores):
+        raise ValueError(f"the {size} highest of {', '.join(scores)}: allowed are 0 to {len(scores)}")
     chosen = sorted(scores, key=lambda name: -scores[name])[:size]
     return tuple(name for name in scores if name in chosen)
 

@@ -16,6 +16,23 @@ from memlib import store, studies, train
 from memlib.specs import nearest
 from memlib.tables.places import fingerprints, place
 
+NAMES = {  # choices of experiments in words
+    "sizes": "layers replaced at once",
+    "drawn": "sets drawn of each size",
+    "controls": "of them by layers of g",
+    "tested": "test images",
+    "views": "views of a point",
+    "lr": "learning rate",
+    "seeds": "seeds of a run",
+    "shares": "shares pruned",
+    "draws": "random draws in the table",
+    "curve_draws": "random draws elsewhere",
+    "alone": "share pruned of one layer alone",
+    "unit_points": "points of UnitMem",
+    "pool": "views of a point that training draws from",
+    "weight_decay": "weight decay",
+}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -102,7 +119,7 @@ def ran(outcomes: Sequence[Outcome]) -> dict[str, str]:
         "runs": f"{len(outcomes)}, each with other encoders",
         **{f"encoder {role}": said for role, said in encoders.items()},
         **(labelled if first["probe"] else {}),
-        "choices": "; ".join(f"{name} {_words(value)}" for name, value in first["choices"].items()),
+        "choices": "; ".join(f"{NAMES.get(name, name)} {_words(value)}" for name, value in first["choices"].items()),
         "cost": f"{sum(trained.values()) / 60:,.0f} minutes of training, shared with other pages, and "
         f"{sum(header['seconds'] for header in headers) / 60:,.1f} of this experiment on {first['device']}, "
         f"{first['threads']} thread{'s' * (first['threads'] > 1)}",
