@@ -33,15 +33,17 @@ class Plan:
         measured: What a job makes, by digest: the measurements of a pair, early pairs of each design first; a run of
             an experiment.
         design: {digest of a job: its design or experiment}.
+        scale: The scale's name.
     """
 
     encoders: dict[str, EncoderSpec]
     measured: dict[str, tuple[studies.Planned, ...]]
     design: dict[str, str]
+    scale: str
 
     def of(self, notebook: str) -> list[str]:
         """Digests of the measuring jobs that a notebook needs; none where it is no page of designs."""
-        read = studies.NOTEBOOKS.get(notebook, ())
+        read = studies.reads(self.scale, notebook)
         return [key for key in self.measured if self.design[key] in read]
 
 
@@ -54,7 +56,7 @@ def plan(scale: str) -> Plan:
     together = studies.scale(scale).get("jobs", "pairs")
     if together not in ("pairs", "designs"):
         raise nearest(together, ("pairs", "designs"), "way to cut a scale into jobs")
-    found = Plan({}, {}, {})
+    found = Plan({}, {}, {}, scale)
     turns: list[tuple[int, str, Sequence[studies.Planned]]] = []
     for design in studies.designs(scale):
         pairs = studies.pairs(scale, design)

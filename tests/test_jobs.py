@@ -35,8 +35,8 @@ def test_every_measurement_of_a_scale_is_in_one_job_and_trained_encoders_have_th
     assert plan.encoders.keys() == (set() if together else own)
     assert all(spec.end for spec in plan.encoders.values())
     assert plan.design.keys() == plan.measured.keys() | plan.encoders.keys()
-    for notebook, designs in studies.NOTEBOOKS.items():
-        assert {plan.design[pair] for pair in plan.of(notebook)} == set(designs)
+    for notebook in studies.NOTEBOOKS:
+        assert {plan.design[pair] for pair in plan.of(notebook)} == set(studies.reads(name, notebook))
     assert plan.of("speed") == []
 
 

@@ -15,6 +15,7 @@ import yaml
 from memlib import encoders, studies
 from memlib.data import FINGERPRINTS
 from memlib.objectives import build_objective
+from memlib.paper import PROBE
 from memlib.studies.__main__ import main as studies_main
 from memlib.studies.designs import OF_TRAINING
 from memlib.train import steps
@@ -109,7 +110,16 @@ def test_every_notebook_is_planned_and_no_measurement_twice(scale):
     for notebook, designs in studies.NOTEBOOKS.items():
         planned = studies.measurements(scale, notebook)
         assert planned.items() <= everything.items()
-        assert {m.name.split("-")[0] for m in planned.values()} == set(designs)
+        assert {m.name.split("-")[0] for m in planned.values()} == set(studies.reads(scale, notebook)) >= set(designs)
+
+
+def test_the_page_of_frameworks_reads_the_papers_encoders_where_a_scale_has_them():
+    larger = set(studies.WHERE_THERE["04_1_frameworks"])
+    assert larger <= set(studies.reads("paper", "04_1_frameworks"))
+    assert not larger & set(studies.reads("laptop", "04_1_frameworks"))
+    for pair in (studies.pairs("paper", design)[0] for design in larger):
+        assert (pair.f.encoder.dataset, pair.f.encoder.size) == ("imagenet", 224)
+        assert pair.f.encoder.until in [p for each in PROBE.values() for p in each.values()]  # section 4.1
 
 
 def test_an_override_reaches_the_specs_and_none_leaves_them():

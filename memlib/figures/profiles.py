@@ -186,9 +186,18 @@ def framework_table(families: frameworks.Families, rows: frameworks.Rows) -> Any
     return table(_spans(found).rename(columns=names), formats={"units ≥ .5": ".0%"})
 
 
-def learned_table(families: Mapping[str, Mapping[str, Study]]) -> Any:
-    """A row an encoder and framework: its linear probe after and before training, and which show no gain."""
+def learned_table(
+    families: Mapping[str, Mapping[str, Study]], printed: Mapping[str, Mapping[str, float]] | None = None
+) -> Any:
+    """A row an encoder and framework: its linear probe after and before training, and which show no gain.
+
+    Args:
+        printed: encoder -> framework -> the paper's accuracy in [0, 1].
+    """
     found = frameworks.learned(families)
+    theirs = [(printed or {}).get(row.encoder, {}).get(row.framework) for row in found.itertuples()]
+    if any(theirs):
+        found.insert(3, "paper", theirs)
     named = ", ".join(frameworks.lost(families)) or "none"
     names = {"after": "accuracy", "before": "before training"}
     caption = (

@@ -49,6 +49,16 @@ NOTEBOOKS = {  # the designs and experiments that each notebook reads
     "05_2_injection": ("injection",),
 }
 
+WHERE_THERE = {  # and those that a notebook reads where a scale has them: of the papers' encoders on ImageNet
+    "04_1_frameworks": ("resnet50_simclr", "resnet50_dino", "vit_base_mae", "vit_base_dino"),
+}
+
+
+def reads(scale_name: str, notebook: str) -> tuple[str, ...]:
+    """The designs and experiments that a notebook reads at a scale; none where it is no page of designs."""
+    there = designs(scale_name)
+    return (*NOTEBOOKS.get(notebook, ()), *(name for name in WHERE_THERE.get(notebook, ()) if name in there))
+
 
 def members(pair: Pair) -> tuple[Measurement, ...]:
     """The four measurements of a pair."""
@@ -64,7 +74,7 @@ def measurements(scale_name: str, notebook: str | None = None) -> dict[str, Plan
     if notebook is not None and notebook not in NOTEBOOKS:
         raise nearest(notebook, NOTEBOOKS, "notebook")
     cut = experiments(scale_name)
-    wanted = NOTEBOOKS[notebook] if notebook else (*designs(scale_name), *cut)
+    wanted = reads(scale_name, notebook) if notebook else (*designs(scale_name), *cut)
     by_turns: list[tuple[int, tuple[Planned, ...]]] = []
     for name in wanted:
         if name in cut:
