@@ -19,6 +19,7 @@ STEMS = ("7x7", "3x3")
 PATCHES = {"vit_tiny": 4, "vit_base": 16}  # pixels, where a spec says none
 POINTWISE = ("mae", "supervised")  # losses that are a mean over points: only these have a gradient of each point
 PRECISIONS = ("auto", "float32", "bfloat16")
+LEAST_EPSILON = 0.01
 POINTS = ("all", "f", "g", "half:k/K", "without:shared", "without:candidates", "without:independent")
 
 
@@ -98,7 +99,7 @@ class EncoderSpec:
         ):
             if getattr(self, name) not in allowed:
                 raise nearest(getattr(self, name), allowed, name)
-        if self.points not in POINTS and half(self.points) is None:
+        if self.points not in POINTS and (not isinstance(self.points, str) or half(self.points) is None):
             raise nearest(self.points, POINTS, "points")
         for name, low, high in (
             ("shared", 0, None),
@@ -120,7 +121,8 @@ class EncoderSpec:
             value, kind = getattr(self, name), type(low)
             if isinstance(value, bool) or not isinstance(value, (int, kind)):
                 raise ValueError(f"{name}={value!r}: allowed is {'an integer' if kind is int else 'a number'}")
-            if not value >= low or (high is not None and value > high):  # NaN is not >= anything
+            # NaN is not >= anything
+            if not value >= low or value == float("inf") or (high is not None and value > high):
                 raise ValueError(
                     f"{name}={value!r}: allowed is {low} or more" + ("" if high is None else f", {high} at most")
                 )
@@ -129,8 +131,9 @@ class EncoderSpec:
             if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
                 raise ValueError(f"{name}={value!r}: allowed is None, or {'an integer' if whole else 'a number'}")
         for name, low, high in (("mask", 0.0, 1.0), ("delta", 0.0, 1.0), ("clip", 0.0, float("inf"))):
-            if not low < getattr(self, name) < high:
-                raise ValueError(f"{name}={getattr(self, name)!r}: allowed is above {low:g} and below {high:g}")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value < high:
+                raise ValueError(f"{name}={value!r}: allowed is a number above {low:g} and below {high:g}")
         self._check_parts()
         if self.subset is not None and self.subset < 2:
             raise ValueError(f"subset={self.subset!r}: allowed is None (all points) or 2 and more")
@@ -180,10 +183,17 @@ class EncoderSpec:
             raise ValueError(f"stop={self.stop!r}: allowed is None, or 0 to epochs={self.epochs}")
         if self.until is not None and not 0 < self.until <= 1:
             raise ValueError(f"until={self.until!r}: allowed is None, or an accuracy above 0 and up to 1")
+        if self.until is not None and self.check > self.end:
+            raise ValueError(
+                f"until={self.until:g} with check={self.check} and {self.end} epochs: the probe would never be "
+                f"looked at; allowed is {f'check=1 to {self.end}, or ' if self.end else ''}until=None"
+            )
         if self.epsilon is None:
             return
-        if not 0 < self.epsilon < float("inf"):
-            raise ValueError(f"epsilon={self.epsilon!r}: allowed is None (not private), or a number above 0")
+        if not LEAST_EPSILON <= self.epsilon < float("inf"):  # accounting for less takes minutes to hours
+            raise ValueError(
+                f"epsilon={self.epsilon!r}: allowed is None (not private), or a number of {LEAST_EPSILON} or more"
+            )
         if self.framework not in POINTWISE:
             raise ValueError(
                 f"epsilon={self.epsilon:g} with {views}: its loss compares points of a batch, so that no point has a "

@@ -178,7 +178,7 @@ def test_epsilon_is_opacus_own_and_at_a_rate_of_1_that_of_the_gaussian_mechanism
     ("changes", "text"),
     [
         ({"delta": 0.05}, r"delta=0.05 with 24 training points: allowed is below 1/n = 0.0417"),
-        ({"until": 0.5}, r"until=0.5 with epsilon=8: .*take until=None"),
+        ({"until": 0.5, "check": 1}, r"until=0.5 with epsilon=8: .*take until=None"),
         ({"epsilon": None}, r"epsilon=None"),
     ],
 )

@@ -26,6 +26,9 @@ SPECS = [
     EncoderSpec(framework="dino"),
     EncoderSpec(framework="supervised", augment="weak"),
     EncoderSpec(framework="mae", arch="vit_tiny", augment="crop"),
+    EncoderSpec(framework="simclr", arch="vit_tiny"),
+    EncoderSpec(framework="simsiam", arch="vit_tiny"),
+    EncoderSpec(framework="byol", arch="vit_tiny"),
     EncoderSpec(framework="dino", arch="vit_tiny"),
     EncoderSpec(framework="supervised", arch="vit_tiny", augment="weak"),
 ]
