@@ -100,4 +100,4 @@ def test_a_probe_without_labels_is_refused_before_anything_is_trained(tmp_path, 
     unlabelled = data.Dataset(images, None, (), "unlabelled")
     monkeypatch.setattr(data, "load", lambda *_, **__: unlabelled)
     with pytest.raises(ValueError, match=r"until=0.5 .* has no labels"):
-        train.train(dataclasses.replace(TINY, until=0.5), unlabelled, tmp_path / "state")
+        train.train(dataclasses.replace(TINY, until=0.5, check=1), unlabelled, tmp_path / "state")

@@ -113,14 +113,22 @@ def above(row: str, others: Sequence[str]) -> Estimate:
     return lambda pair: mirror(pair, row) - float(np.mean([mirror(pair, other) for other in others]))
 
 
-def page(studies: Mapping[str, Measured], kinds: Kinds) -> list[Verdict]:
-    """All verdicts of the page, corrected among themselves (Holm).
+def page(studies: Mapping[str, Measured], kinds: Kinds, lost: Mapping[str, str] | None = None) -> list[Verdict]:
+    """All verdicts of the page, corrected among themselves (Holm), on the encoders that are shown to have learned.
 
     Args:
         studies: encoder -> its pairs, with S_C and S_I, and their nulls.
         kinds: encoder -> row -> kind (`conv`, `pool`, `output`), in forward order.
+        lost: encoder not shown to have learned anything -> what it gained (`arms.gains_not_shown`).
 
     Raises:
         ValueError: if an encoder has fewer than four convolutions.
     """
-    return correct([claim(studies, kinds) for claim in (depth, first, last, pool)])
+    lost = lost or {}
+    named = [f"{name} (gain {gain})" for name, gain in lost.items()]
+    kept = {name: study for name, study in studies.items() if name not in lost}
+    found = correct([claim(kept or studies, kinds) for claim in (depth, first, last, pool)])
+    if not kept:
+        return [unlearned(one, named) for one in found]
+    said = f"Not of {', '.join(named)}, with which a probe is not shown to be better after training. " if lost else ""
+    return [replace(one, reason=said + one.reason) for one in found]

@@ -128,7 +128,11 @@ def mean_difference(row: str, other: str, blocks: int) -> Estimate:
 
 
 def page(
-    pairs: Sequence[Pair], kinds: Mapping[str, str], previous: Mapping[str, str], nulls: Nulls | None = None
+    pairs: Sequence[Pair],
+    kinds: Mapping[str, str],
+    previous: Mapping[str, str],
+    nulls: Nulls | None = None,
+    lost: Sequence[str] = (),
 ) -> list[Verdict]:
     """All verdicts of the page, corrected among themselves (Holm).
 
@@ -137,11 +141,12 @@ def page(
         kinds: row -> kind, in forward order.
         previous: row -> its predecessor (`encoders.previous`).
         nulls: name -> pairs with nothing to find, in the same layout.
+        lost: encoders not shown to have learned anything (`arms.unlearned_of`): no claim is tested then.
 
     Raises:
         ValueError: if the rows are not those of a ViT.
     """
-    return correct(
+    found = correct(
         [
             blocks(pairs, kinds, nulls),
             within(pairs, kinds, nulls),
@@ -149,6 +154,7 @@ def page(
             sums(pairs, kinds, previous),
         ]
     )
+    return [unlearned(one, lost) for one in found]
 
 
 def block_table(pairs: Sequence[Pair], kinds: Mapping[str, str], previous: Mapping[str, str]) -> pd.DataFrame:
