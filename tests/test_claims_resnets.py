@@ -96,3 +96,16 @@ def test_tables_15_to_17_are_complete_and_say_what_the_claims_quote():
         assert found["output"][0] < convolutions[last]
         for text, number in zip(quoted, (convolutions[last], found["output"][0], convolutions["conv1"]), strict=True):
             assert f"{number:.3f}"[1:] in text
+
+
+def test_encoders_that_are_not_shown_to_have_learned_are_not_judged():
+    studies = {name: study(RNG(i), GROWING) for i, name in enumerate(("A", "B"))}
+    kinds = dict.fromkeys(studies, KINDS)
+    found = {v.claim.key: v for v in resnets.page(studies, kinds, {"A": [], "B": ["B (gain 0.01)"]})}
+    assert list(found["resnets-depth"].parts) == ["A"]
+    assert found["resnets-depth"].verdict == "holds"
+    assert found["resnets-depth"].reason.startswith("Not judged of B (gain 0.01)")
+    assert takeaways.resnets(studies, kinds, list(found.values()))
+    none = resnets.page(studies, kinds, {"A": ["A (gain 0)"], "B": ["B (gain 0)"]})
+    assert {v.verdict for v in none} == {"not tested here"}
+    assert "A (gain 0), B (gain 0)" in none[0].reason

@@ -105,3 +105,9 @@ def test_table_10_says_what_the_claims_quote():
         deltas = [paper.TABLE_10[f"{name}{b}"][1] for b in range(2, 13)]
         assert (min(deltas), max(deltas)) == (low, high)
     assert np.isclose(paper.TABLE_2["FC12"][0], paper.TABLE_10["FC12"][0])
+
+
+def test_an_encoder_that_is_not_shown_to_have_learned_is_not_judged():
+    found = vit.page(pairs(RNG(0), planted(), tuple(KINDS)), KINDS, PREVIOUS, lost=["MAE (gain -0.07)"])
+    assert {v.verdict for v in found} == {"not tested here"}
+    assert all("MAE (gain -0.07)" in v.reason for v in found)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from memlib.claims.layermem import depth as rising
 from memlib.claims.pairs import Estimate, Measured, judge, mirror, mirror_at
-from memlib.claims.rules import MARGIN, Claim, Verdict, correct, every
+from memlib.claims.rules import MARGIN, Claim, Verdict, correct, every, unlearned
 
 PAGE = "04_1_resnets"
 
@@ -113,22 +114,23 @@ def above(row: str, others: Sequence[str]) -> Estimate:
     return lambda pair: mirror(pair, row) - float(np.mean([mirror(pair, other) for other in others]))
 
 
-def page(studies: Mapping[str, Measured], kinds: Kinds, lost: Mapping[str, str] | None = None) -> list[Verdict]:
+def page(
+    studies: Mapping[str, Measured], kinds: Kinds, lost: Mapping[str, Sequence[str]] | None = None
+) -> list[Verdict]:
     """All verdicts of the page, corrected among themselves (Holm), on the encoders that are shown to have learned.
 
     Args:
         studies: encoder -> its pairs, with S_C and S_I, and their nulls.
         kinds: encoder -> row -> kind (`conv`, `pool`, `output`), in forward order.
-        lost: encoder not shown to have learned anything -> what it gained (`arms.gains_not_shown`).
+        lost: encoder -> what `arms.unlearned_of` says of it, nothing where it is shown to have learned.
 
     Raises:
         ValueError: if an encoder has fewer than four convolutions.
     """
-    lost = lost or {}
-    named = [f"{name} (gain {gain})" for name, gain in lost.items()]
-    kept = {name: study for name, study in studies.items() if name not in lost}
+    named = [said for one in (lost or {}).values() for said in one]
+    kept = {name: study for name, study in studies.items() if not (lost or {}).get(name)}
     found = correct([claim(kept or studies, kinds) for claim in (depth, first, last, pool)])
     if not kept:
         return [unlearned(one, named) for one in found]
-    said = f"Not of {', '.join(named)}, with which a probe is not shown to be better after training. " if lost else ""
+    said = f"Not judged of {', '.join(named)}, where a probe is not shown to gain by training. " if named else ""
     return [replace(one, reason=said + one.reason) for one in found]

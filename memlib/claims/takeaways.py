@@ -71,12 +71,10 @@ def resnets(
         rows = convolutions(kinds[name])
         low, high = (_level(study.pairs, row) for row in (rows[0], rows[-1]))
         ends.append(f"{name} {low} to {high}")
-    best = max(studies, key=lambda name: depth.parts[name].effect.mean)
-    worst = min(studies, key=lambda name: depth.parts[name].effect.mean)
+    taus = "; ".join(f"{part.effect} in {name}" for name, part in depth.parts.items())
     return [
         f"Mirrored estimates of the first and the last convolution: {'; '.join(ends)}. That memorization grows with "
-        f"depth in each gets «{depth.verdict}»; Kendall's τ is highest in {best}, {depth.parts[best].effect}, and "
-        f"lowest in {worst}, {depth.parts[worst].effect}.",
+        f"depth gets «{depth.verdict}»: Kendall's τ is {taus}.",
         f"That the last convolution memorizes most gets «{last.verdict}»{_passing(last)}.",
         f"That the average pool has less than the last convolution gets «{pool.verdict}»: the difference is "
         f"{'; '.join(f'{part.effect} in {name}' for name, part in pool.parts.items())}.",

@@ -9,7 +9,7 @@ import numpy as np
 
 from memlib.claims.layermem import depth as rising
 from memlib.claims.pairs import Estimate, Nulls, Pair, interval, judge, mirror, negligible
-from memlib.claims.rules import MARGIN, Claim, Verdict, correct, every
+from memlib.claims.rules import MARGIN, Claim, Verdict, correct, every, unlearned
 
 if TYPE_CHECKING:
     import pandas as pd
