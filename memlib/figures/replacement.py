@@ -142,7 +142,7 @@ def single_table(runs: Sequence[Run]) -> Html:
                 "mirrored LayerMem": _text(runs, replaced.memory(step)),
                 "delta": _text(runs, replaced.memory(step, "delta")) if step in added else None,
                 **{f"lost, {name}": _points(runs, lost((step,), role)) for role, _, _, name in STANDS},
-                "gained there": _points(runs, gained((step,))),
+                "gained on the donor’s data": _points(runs, gained((step,))),
                 **(
                     {"paper, STL10: lost; gained": _minus(f"{_paper_lost(step):.1f}; {_paper_gained(step):.1f}")}
                     if step in paper.TABLE_30_32_33
@@ -178,7 +178,7 @@ def choice_table(runs: Sequence[Run]) -> Html:
                     "which": ", ".join(chosen),
                     "lost": _points(runs, lost(choose)),
                     "lost, same data set": _points(runs, lost(choose, "g")),
-                    "gained there": _points(runs, gained(choose)),
+                    "gained on the donor’s data": _points(runs, gained(choose)),
                     **_printed(printed.get(size, {}).get(donor, {}), name),
                 }
             )
@@ -190,7 +190,7 @@ def choice_table(runs: Sequence[Run]) -> Html:
                 "which": f"mean of {some}{len(runs[0].sets(size))}",
                 "lost": _points(runs, replaced.mean_lost(size)),
                 "lost, same data set": _points(runs, replaced.mean_lost(size, "g")),
-                "gained there": _points(runs, replaced.mean_gained(size)),
+                "gained on the donor’s data": _points(runs, replaced.mean_gained(size)),
                 **_printed(printed.get(size, {}).get(donor, {}), "random"),
             }
         )
