@@ -8,7 +8,7 @@ from memlib.figures.html import Html, table
 
 def costs_table(scale: str) -> Html:
     """A row a design: its encoders, parameters and multiply-adds of one, operations and GPU-hours of all."""
-    found, share = costs.listing(scale), costs.reached()
+    found, (share, *_) = costs.listing(scale), costs.reached()
     whole = found["operations"] * found["encoders"]
     shown = found.assign(
         parameters=found["parameters"] / 1e6,
@@ -30,10 +30,12 @@ def costs_table(scale: str) -> Html:
 
 def costs_text(scale: str) -> str:
     """All of a scale's training in GPU-hours, in a sentence."""
-    found, share = costs.listing(scale), costs.reached()
-    all_hours = costs.hours(float((found["operations"] * found["encoders"]).sum()), share)
-    time = f"{all_hours:,.0f} hours" if all_hours >= 10 else f"{60 * all_hours:.2g} minutes"
+    found, shares = costs.listing(scale), costs.reached()
+    all_hours = [costs.hours(float((found["operations"] * found["encoders"]).sum()), share) for share in shares]
+    unit, per = ("hours", 1) if all_hours[0] >= 10 else ("minutes", 60)
+    typical, most, least = (f"{per * h:,.0f}" if per * h >= 10 else f"{per * h:.2g}" for h in all_hours)
+    share, low, high = (f"{100 * share:.0f}" for share in shares)
     return (
-        f"All {found['encoders'].sum()} encoders of scale {scale}: {time} on one {costs.GPU}, at "
-        f"{100 * share:.0f} % of its {costs.PEAK / 1e12:.0f} TFLOP/s."
+        f"All {found['encoders'].sum()} encoders of scale {scale}: {typical} {unit} on one {costs.GPU}, at {share} % of "
+        f"its {costs.PEAK / 1e12:.0f} TFLOP/s; {least} to {most} at the {high} to {low} % of single turns of the benchmark."
     )
