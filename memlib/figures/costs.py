@@ -36,6 +36,7 @@ def costs_text(scale: str) -> str:
     typical, most, least = (f"{per * h:,.0f}" if per * h >= 10 else f"{per * h:.2g}" for h in all_hours)
     share, low, high = (f"{100 * share:.0f}" for share in shares)
     return (
-        f"All {found['encoders'].sum()} encoders of scale {scale}: {typical} {unit} on one {costs.GPU}, at {share} % of "
-        f"its {costs.PEAK / 1e12:.0f} TFLOP/s; {least} to {most} at the {high} to {low} % of single turns of the benchmark."
+        f"All {found['encoders'].sum()} encoders of scale {scale}: {typical} {unit} on one {costs.GPU}, at {share} % "
+        f"of its {costs.PEAK / 1e12:.0f} TFLOP/s; {least} to {most} at the {high} to {low} % of single turns of the "
+        "benchmark."
     )
