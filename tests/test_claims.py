@@ -186,6 +186,9 @@ def test_claim_about_every_part_needs_every_part():
     assert claims.every(claim, {"1": good, "2": good}).verdict == "holds"
     assert claims.every(claim, {"1": good, "2": none}).verdict == "does not hold"
     assert claims.every(claim, {"1": good, "2": trend}).verdict == "trend only"
+    assert "Holds: 1; does not hold: 2." in claims.every(claim, {"1": good, "2": none}).reason
+    many = {f"a part with a long name, {i}": good if i else none for i in range(9)}
+    assert "Holds: 8 of 9 parts; does not hold: 1 of 9 parts." in claims.every(claim, many).reason
     found = claims.every(claim, {"1": good, "2": opened})
     assert found.verdict == "not tested here"
     assert found.raw == 1  # a part on the wrong side is no evidence for the whole

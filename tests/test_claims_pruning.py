@@ -137,7 +137,7 @@ def test_the_table_has_the_paper_beside_ours():
     lines = repr(figures.pruning_table(runs())).splitlines()
     assert len(lines) == 2 + 4 * 7
     assert "70.44" in lines[1]
-    assert "58.09 ± 1.76" in next(line for line in lines if "random" in line and "10% in each layer" in line)
+    assert "58.09 ± 1.76" in next(line for line in lines if "random" in line and "10%\u00a0in\u00a0each\u00a0layer" in line)
     assert len(repr(figures.pruning_controls(runs())).splitlines()) == 4
 
 

@@ -44,6 +44,7 @@ from memlib.stats import LEVEL, Interval, equivalence, excess, holm
 
 HOLDS, TREND, FAILS, OPEN = "holds", "trend only", "does not hold", "not tested here"
 VERDICTS = (HOLDS, TREND, FAILS, OPEN)
+NAMES = 120  # characters that the names of parts may take in a reason; beyond that they are counted
 MARGIN = 0.005  # SSLMem' of .005: g's distances are within 1 % of f's. Less is taken as none.
 
 
@@ -257,6 +258,8 @@ def every(claim: Claim, parts: Mapping[str, Verdict], factor: float = 1.0, tests
     else:
         word = OPEN if by[OPEN] else TREND
     counted = "; ".join(f"{w}: {', '.join(names)}" for w, names in by.items() if names)
+    if len(counted) > NAMES:
+        counted = "; ".join(f"{w}: {len(names)} of {len(judged)} parts" for w, names in by.items() if names)
     reason = f"{counted[0].upper()}{counted[1:]}. The weakest is {weakest}: {judged[weakest].reason}"
     corrected = part.effect.at(1 - (1 - LEVEL) / factor) if part.tested else part.effect
     return Verdict(word, part.effect, corrected, part.sign, raw, p, (), part.margin, reason, claim, judged)

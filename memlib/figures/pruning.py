@@ -29,8 +29,8 @@ LABELS = {
     "top": "top UnitMem",
     "low": "low UnitMem",
     "activation": "mean activation",
-    "top unseen": "top UnitMem of unseen points",
-    "low unseen": "low UnitMem of unseen points",
+    "top unseen": "top, unseen points",
+    "low unseen": "low, unseen points",
 }
 
 
@@ -128,7 +128,7 @@ def pruning_table(runs: Sequence[Run]) -> Html:
             printed = paper.TABLE_6.get((scope, criterion, share), {})
             row = {
                 "units pruned": "none" if not share else LABELS.get(criterion, criterion),
-                "share": f"{share:.0%} {SCOPES[scope]}" if share else None,
+                "share": f"{share:.0%} {SCOPES[scope]}".replace(" ", "\u00a0") if share else None,
             }
             for name in ours:
                 row[name] = _percent(over(runs, lambda run, n=name, v=(scope, criterion, share): run.at(n, *v)))  # type: ignore[misc]
