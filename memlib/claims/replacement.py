@@ -305,7 +305,7 @@ def page(runs: Sequence[Run], of_blocks: Sequence[Run] = ()) -> list[Verdict]:
     if runs[0].similarity["donor"]:
         tests.insert(6, batchnorm)
     found = correct([*(test(runs) for test in tests), *([blocks(of_blocks)] if of_blocks else [])])
-    shown = f"Of {len(memorizing(runs))} of {len(runs[0].rows)} layers, which are shown to memorize. "
+    shown = f"Judged of the layers that are shown to memorize, {len(memorizing(runs))} of {len(runs[0].rows)}. "
     found = [
         dataclasses.replace(v, reason=shown + v.reason) if v.claim == DROPS and memorizing(runs) else v for v in found
     ]
