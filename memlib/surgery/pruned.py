@@ -91,23 +91,25 @@ class _Changes(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         x, weight, _, *geometry = args
         before, output = self.last.get(id(weight), (x, None))
-        changed = _changed(x, before) if output is not None and before.shape == x.shape else None
-        if output is None or changed is None:
+        difference = x - before if output is not None and before.shape == x.shape else None
+        changed = None if difference is None else _changed(difference)
+        if output is None or difference is None or changed is None:
             output = func(*args)
         elif len(changed):
-            output = output + func(x[:, changed] - before[:, changed], weight[:, changed], None, *geometry)
+            like = (
+                torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+            )
+            part, weights = (t[:, changed].contiguous(memory_format=like) for t in (difference, weight))
+            output = output + func(part, weights, None, *geometry)
             output = output if output.sum().isfinite() else func(*args)
         self.last[id(weight)] = x, output
         return output
 
 
-def _changed(x: Tensor, before: Tensor) -> Tensor | None:
-    """The channels in which two inputs differ; None if these are more than a half."""
-    few = x.shape[1] // 2
-    if int((x[0] != before[0]).flatten(1).any(1).sum()) > few:  # one image tells, mostly
-        return None
-    changed = (x != before).any(0).flatten(1).any(1).nonzero()[:, 0]
-    return changed if len(changed) <= few else None
+def _changed(difference: Tensor) -> Tensor | None:
+    """The channels in which an input differs from the one before; None if these are more than a half."""
+    changed = (difference.abs().amax((0, 2, 3)) != 0).nonzero()[:, 0]
+    return changed if len(changed) <= difference.shape[1] // 2 else None
 
 
 def _stages(step: Step) -> list[Stage]:
