@@ -99,13 +99,14 @@ def test_tables_15_to_17_are_complete_and_say_what_the_claims_quote():
 
 
 def test_encoders_that_are_not_shown_to_have_learned_are_not_judged():
-    studies = {name: study(RNG(i), GROWING) for i, name in enumerate(("A", "B"))}
+    studies = {"A": study(RNG(0), GROWING), "B": study(RNG(1))}  # B stores nothing
     kinds = dict.fromkeys(studies, KINDS)
-    found = {v.claim.key: v for v in resnets.page(studies, kinds, {"A": [], "B": ["B (gain 0.01)"]})}
+    found = {v.claim.key: v for v in resnets.page(studies, kinds, {"A": ["A (gain 0)"], "B": ["B (gain 0.01)"]})}
     assert list(found["resnets-depth"].parts) == ["A"]
     assert found["resnets-depth"].verdict == "holds"
     assert found["resnets-depth"].reason.startswith("Not judged of B (gain 0.01)")
     assert takeaways.resnets(studies, kinds, list(found.values()))
+    studies = {"A": study(RNG(2)), "B": study(RNG(1))}
     none = resnets.page(studies, kinds, {"A": ["A (gain 0)"], "B": ["B (gain 0)"]})
     assert {v.verdict for v in none} == {"not tested here"}
     assert "A (gain 0), B (gain 0)" in none[0].reason

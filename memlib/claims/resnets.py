@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from memlib.claims.layermem import depth as rising
-from memlib.claims.pairs import Estimate, Measured, judge, mirror, mirror_at
-from memlib.claims.rules import MARGIN, Claim, Verdict, correct, every, unlearned
+from memlib.claims.pairs import Estimate, Measured, interval, judge, mirror, mirror_at
+from memlib.claims.rules import MARGIN, Claim, Verdict, above_zero, correct, every, unlearned
 
 PAGE = "04_1_resnets"
 
@@ -119,6 +119,9 @@ def page(
 ) -> list[Verdict]:
     """All verdicts of the page, corrected among themselves (Holm), on the encoders that are shown to have learned.
 
+    That is by their probe, or by what they memorize: the last convolution's mirrored estimate is above zero, which
+    before training it cannot be; corrected over the encoders (Bonferroni).
+
     Args:
         studies: encoder -> its pairs, with S_C and S_I, and their nulls.
         kinds: encoder -> row -> kind (`conv`, `pool`, `output`), in forward order.
@@ -127,8 +130,11 @@ def page(
     Raises:
         ValueError: if an encoder has fewer than four convolutions.
     """
-    named = [said for one in (lost or {}).values() for said in one]
-    kept = {name: study for name, study in studies.items() if not (lost or {}).get(name)}
+    ends = {name: mirror_at(convolutions(kinds[name])[-1]) for name in studies}
+    memorizing = above_zero({n: interval([ends[n](pair) for pair in s.pairs], 0) for n, s in studies.items()})
+    lost = {name: said for name, said in (lost or {}).items() if said and name not in memorizing}
+    named = [said for one in lost.values() for said in one]
+    kept = {name: study for name, study in studies.items() if name not in lost}
     found = correct([claim(kept or studies, kinds) for claim in (depth, first, last, pool)])
     if not kept:
         return [unlearned(one, named) for one in found]
