@@ -103,8 +103,14 @@ def test_encoders_that_are_not_shown_to_have_learned_are_not_judged():
     kinds = dict.fromkeys(studies, KINDS)
     found = {v.claim.key: v for v in resnets.page(studies, kinds, {"A": ["A (gain 0)"], "B": ["B (gain 0.01)"]})}
     assert list(found["resnets-depth"].parts) == ["A"]
-    assert found["resnets-depth"].verdict == "holds"
+    assert found["resnets-depth"].parts["A"].verdict == "holds"
+    assert found["resnets-depth"].verdict == "not tested here"  # the claim is about both
     assert found["resnets-depth"].reason.startswith("Not judged of B (gain 0.01)")
+    falling = {row: 0.3 - level for row, level in GROWING.items()}
+    found = {
+        v.claim.key: v for v in resnets.page(studies | {"A": study(RNG(0), falling)}, kinds, {"B": ["B (gain 0)"]})
+    }
+    assert found["resnets-depth"].verdict == "does not hold"  # with one it falls
     assert takeaways.resnets(studies, kinds, list(found.values()))
     studies = {"A": study(RNG(2)), "B": study(RNG(1))}
     none = resnets.page(studies, kinds, {"A": ["A (gain 0)"], "B": ["B (gain 0)"]})
