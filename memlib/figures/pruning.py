@@ -134,9 +134,7 @@ def pruning_table(runs: Sequence[Run]) -> Html:
                 row[name] = _percent(over(runs, lambda run, n=name, v=(scope, criterion, share): run.at(n, *v)))  # type: ignore[misc]
             if criterion == "random":
                 row["between draws"] = "; ".join(f"{n} {100 * _spread(runs, n, scope, share):.1f}" for n in ours)
-            row |= {
-                f"untrained, {n}": f"{100 * over(runs, _before(n, scope, criterion, share)).mean:.1f}" for n in ours
-            }
+            row |= {f"untrained, {n}": _percent(over(runs, _before(n, scope, criterion, share))) for n in ours}
             for name in theirs:
                 row[f"paper, {name}"] = " ± ".join(f"{v:.2f}" for v in printed[name]) if printed else None
             rows.append(row)
