@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -305,10 +304,10 @@ def page(runs: Sequence[Run], of_blocks: Sequence[Run] = ()) -> list[Verdict]:
     if runs[0].similarity["donor"]:
         tests.insert(6, batchnorm)
     found = correct([*(test(runs) for test in tests), *([blocks(of_blocks)] if of_blocks else [])])
-    shown = f"Judged of the layers that are shown to memorize, {len(memorizing(runs))} of {len(runs[0].rows)}. "
-    found = [
-        dataclasses.replace(v, reason=shown + v.reason) if v.claim == DROPS and memorizing(runs) else v for v in found
-    ]
+    shown, layers = memorizing(runs), runs[0].rows
+    if shown and len(shown) < len(layers):
+        said = f"Judged of the layers that are shown to memorize, {len(shown)} of {len(layers)}"
+        found = [rules.partial(v, said) if v.claim == DROPS else v for v in found]
     found = [_learned(v, of_blocks if v.claim == BLOCKS else runs) for v in found]
     return [
         unranked(v, memorizing(of_blocks if v.claim == BLOCKS else runs)) if v.claim in BY_RANK else v for v in found

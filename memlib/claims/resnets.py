@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from memlib.claims.layermem import depth as rising
 from memlib.claims.pairs import Estimate, Measured, interval, judge, mirror, mirror_at
-from memlib.claims.rules import FAILS, MARGIN, OPEN, Claim, Verdict, above_zero, correct, every, unlearned
+from memlib.claims.rules import MARGIN, Claim, Verdict, above_zero, correct, every, partial, unlearned
 
 PAGE = "04_1_resnets"
 
@@ -141,10 +140,4 @@ def page(
     if not named:
         return found
     said = f"Not judged of {', '.join(named)}, which are not shown to have learned anything; of the others"
-    # a claim about all of them can fall with one, and cannot hold without each
-    return [
-        replace(
-            one, verdict=one.verdict if one.verdict == FAILS else OPEN, reason=f"{said}: {one.verdict}. {one.reason}"
-        )
-        for one in found
-    ]
+    return [partial(one, said) for one in found]

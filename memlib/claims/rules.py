@@ -217,18 +217,10 @@ def _no_difference(v: Verdict, against: Verdict, alpha: float) -> tuple[str, str
 
 
 def _number(v: Verdict, p: bool = True) -> str:
+    unit, over = (f"{v.claim.unit} ", v.claim.over) if v.claim else ("", "pairs")
     said = "p < .001" if v.p < 0.001 else f"p = {v.p:.3f}".replace("0.", ".")
-    level = f"{100 * v.corrected.level:.3g} %"
     ending = f", corrected {said}" if p else ""
-    return f"{_unit(v)}{v.corrected} ({level} interval, {v.effect.pairs} {_over(v)}{ending})"
-
-
-def _unit(v: Verdict) -> str:
-    return f"{v.claim.unit} " if v.claim else ""
-
-
-def _over(v: Verdict) -> str:
-    return v.claim.over if v.claim else "pairs"
+    return f"{unit}{v.corrected} ({100 * v.corrected.level:.3g} % interval, {v.effect.pairs} {over}{ending})"
 
 
 def every(claim: Claim, parts: Mapping[str, Verdict], factor: float = 1.0, tests: float = 1.0) -> Verdict:
@@ -274,6 +266,17 @@ def alike(claim: Claim, effect: Interval, what: str) -> Verdict:
     """
     reason = f"Nothing to compare: {what}."
     return Verdict(OPEN, effect, effect, 1, 1.0, 1.0, (), None, reason, claim, alike=True)
+
+
+def partial(found: Verdict, judged: str) -> Verdict:
+    """The verdict on a claim about several things, of which some were judged: it falls with one, and holds with all.
+
+    Args:
+        found: of those that were judged.
+        judged: which these are, and why not the others.
+    """
+    word = found.verdict if found.verdict == FAILS else OPEN
+    return replace(found, verdict=word, reason=f"{judged}: {found.verdict}. {found.reason}")
 
 
 def elsewhere(found: Verdict, asked: Mapping[str, str], ran: Mapping[str, str]) -> Verdict:
