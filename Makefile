@@ -1,6 +1,6 @@
 # make book [SCALE=smoke|laptop|paper]   environment, notebooks at that scale, book in _build/SCALE/html
 # make html                              the published book, from the notebooks as committed, in _build/html
-# make test                              lint, types and all tests
+# make test                              lint, types and all tests, those of speed alone on the machine
 # Each sets up what it needs in .venv, and can be interrupted and repeated.
 
 SCALE ?= smoke
@@ -15,6 +15,8 @@ RUN := $(VENV)/bin/python -m
 
 book: $(READY)
 	$(RUN) snakemake --cores $(CORES) book --config scale=$(SCALE)
+	@$(RUN) memlib.store size
+	@echo "of these, python -m memlib.book prune $(SCALE) takes away what is this scale's alone"
 	@echo "open $(CURDIR)/_build/$(SCALE)/html/index.html"
 
 html: $(READY)
@@ -25,7 +27,8 @@ test: $(READY)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
-	$(RUN) pytest
+	$(RUN) pytest tests/benchmarks
+	$(RUN) pytest -n $(CORES) --dist loadfile --ignore tests/benchmarks
 
 # The stamp comes last: without it the environment is half made, and is made anew (from pip's cache).
 $(READY): pyproject.toml

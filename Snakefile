@@ -4,9 +4,10 @@
     snakemake --profile profiles/slurm book --config scale=paper
 
 What runs again: an encoder or a pair's measurements when a digest is new or the images changed; a notebook when its
-cells, its scale, memlib's source or a measurement changed; the book when any page did. An encoder is wanted only
-where a measurement is missing, and a measurement that is published is no job. Logs: _build/SCALE/logs.
-This file is parsed in every job: memlib.jobs imports no torch.
+cells, its scale, memlib's source, a number of the papers or a measurement changed; the book when any page did. An
+encoder is wanted only where a measurement is missing, and a measurement that is published is no job. Logs:
+_build/SCALE/logs.
+This file is parsed in every job: memlib.book.jobs imports no torch.
 """
 
 import hashlib
@@ -19,7 +20,8 @@ import time
 from functools import cache
 from pathlib import Path
 
-from memlib import jobs, store, studies
+from memlib import store
+from memlib.book import jobs, plan
 
 SCALE = str(config.get("scale", "smoke"))
 OUT = f"_build/{Path(SCALE).stem}"
@@ -59,7 +61,7 @@ def places():
     known = [images(), sorted(map(str, published.glob("*"))), str(store.home()), list(PLAN.measured)]
     path = Path("_build", "stamps", f"{Path(SCALE).stem}-{store.digest(known)}.json")
     if not path.exists():
-        look = [sys.executable, "-m", "memlib.jobs", "look", SCALE]  # in a process of its own: this takes torch
+        look = [sys.executable, "-m", "memlib.book.jobs", "look", SCALE]  # in a process of its own: this takes torch
         stamp(path.name, subprocess.run(look, stdout=subprocess.PIPE, text=True, check=True).stdout)
     return json.loads(path.read_text())
 
@@ -118,9 +120,9 @@ def cells(page):
 
 
 def sources():
-    """Stamp of memlib's source."""
+    """Stamp of memlib's source, and of the papers' numbers that pages show."""
     found = hashlib.sha256()
-    for path in sorted(Path("memlib").rglob("*.py")):
+    for path in sorted([*Path("memlib").rglob("*.py"), *Path("book/paper").glob("*.csv")]):
         found.update(str(path).encode() + path.read_bytes())
     return stamp("memlib", found.hexdigest())
 
@@ -130,7 +132,8 @@ def failed():
     made = {"trained": "json", "measured": "json", "notebooks": "ipynb"}
     for log in sorted(Path(OUT, "logs").glob("*/*.log")):
         target = Path(OUT, log.parent.name, f"{log.stem}.{made.get(log.parent.name)}")
-        target = target if log.parent.name in made else Path(OUT, "html", "index.html")
+        if log.parent.name not in made:
+            target = Path(OUT, {"html": "html/index.html"}.get(log.parent.name, "verdicts.csv"))
         if log.stat().st_mtime >= STARTED - 1 and not target.exists():
             yield log
 
@@ -170,7 +173,7 @@ rule train:
         "training {wildcards.encoder}: {log}"
     shell:
         "OMP_NUM_THREADS={params.each} {EXECUTABLE} -m {params.start}"
-        "memlib.studies train {SCALE} {wildcards.encoder} --done {output} 2>&1 | tee {log}"
+        "memlib.book train {SCALE} {wildcards.encoder} --done {output} 2>&1 | tee {log}"
 
 
 rule measure:
@@ -191,7 +194,7 @@ rule measure:
     message:
         "measuring {wildcards.job}: {log}"
     shell:
-        PYTHON + " memlib.studies measure {SCALE} {params.digests} --done {output} 2>&1 | tee {log}"
+        PYTHON + " memlib.book measure {SCALE} {params.digests} --done {output} 2>&1 | tee {log}"
 
 
 rule page:
@@ -213,11 +216,32 @@ rule page:
     message:
         "executing {wildcards.page}: {log}"
     shell:
-        PYTHON + " memlib.pages run {input.notebook} {output} -p scale {SCALE} --log {log}"
+        PYTHON + " memlib.book.render run {input.notebook} {output} -p scale {SCALE} --log {log}"
+
+
+rule verdicts:
+    input:
+        measured=lambda wildcards: sorted({need for page in PAGES for need in needs(page)}),
+        memlib=MEMLIB,
+        sizes=SCALE if SCALE.endswith(".yaml") else f"notebooks/scales/{SCALE}.yaml",
+    output:
+        f"{OUT}/verdicts.csv",
+    log:
+        f"{OUT}/logs/verdicts/{Path(SCALE).stem}.log",
+    threads: asked("page")["threads"]
+    resources:
+        gpu=asked("page")["gpus"],
+        mem_mb=asked("page")["mem_mb"],
+        runtime=asked("page")["runtime"],
+    message:
+        "judging every claim: {log}"
+    shell:
+        PYTHON + " memlib.book verdicts {SCALE} --csv {output} > {log} 2>&1"
 
 
 rule html:
     input:
+        verdicts=f"{OUT}/verdicts.csv",
         pages=expand(f"{OUT}/notebooks/{{page}}.ipynb", page=PAGES),
         prose=["_config.yml", "_toc.yml", *sorted(str(p) for p in Path("book").rglob("*") if p.is_file())],
         memlib=MEMLIB,
@@ -232,7 +256,7 @@ rule html:
     message:
         "rendering the book: {log}"
     shell:
-        PYTHON + f" memlib.pages book {OUT}/notebooks {OUT} > {{log}} 2>&1"
+        PYTHON + f" memlib.book.render book {OUT}/notebooks {OUT} > {{log}} 2>&1"
 
 
 onsuccess:

@@ -28,8 +28,8 @@ _HOME = {
     "UnitMem": "report",
 }
 _MODULES = (
-    *("augment", "claims", "data", "encoders", "figures", "measure", "metrics", "objectives", "probe", "report"),
-    *("specs", "splits", "stats", "store", "studies", "surgery", "tables", "taps", "train"),
+    *("augment", "book", "data", "encoders", "measure", "metrics", "models", "objectives", "pairs", "probe"),
+    *("report", "specs", "splits", "stats", "store", "surgery", "taps", "train"),
 )
 
 __all__ = [*_HOME, *_MODULES]

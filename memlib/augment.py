@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from memlib.specs import AUGMENTATIONS, nearest
+from memlib.seeded import seeded
+from memlib.specs import AUGMENTATIONS, is_whole, nearest
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -16,30 +19,32 @@ class Augmentation:
 
     Calling it with images uint8 or float in 0..1 [N, 3, H, W] and a CPU generator gives one random view of
     each, float32 [N, 3, size, size], normalised. The same images and generator state give the same views.
-    The order of the colour jitter's four operations is drawn once a batch, all else once an image.
+    The order of the colour jitter's four operations is drawn once a batch, all else once an image. With `of`, N or
+    more, the images are the first of a batch of that many: they get the views that they get in the whole batch.
 
     Raises:
         ValueError: The images are not [N, 3, H, W], not uint8 or float, or floats outside 0..1.
     """
 
-    def __init__(self, name: str, size: int, ops: list[nn.Module], mean, std) -> None:
+    def __init__(self, name: str, size: int, ops: list[Any], mean, std) -> None:
         self.name, self.size = name, size
         self.ops = ops
         self.mean = torch.tensor(mean).view(3, 1, 1)
         self.std = torch.tensor(std).view(3, 1, 1)
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, images: Tensor, generator: torch.Generator, of: int | None = None) -> Tensor:
         x = _unit_range(images)
+        of = of or len(x)
         seed = int(torch.randint(2**62, (), generator=generator))
-        # kornia takes no generator: its draws come from the global one, seeded here and restored after
-        with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-            torch.manual_seed(seed)
+        # kornia takes no generator: its draws come from the global one
+        with torch.no_grad(), seeded(seed, x.device):
             for op in self.ops:
-                x = op(x)
+                drawn = op.forward_parameters(torch.Size((of, *x.shape[1:])))  # type: ignore[operator]
+                x = op(x, params=_first(drawn, x))
             if x.shape[-2:] != (self.size, self.size):
                 x = nn.functional.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
             x = (x - self.mean.to(x.device)) / self.std.to(x.device)
-            return _mask_patches(x) if self.name == "masking" else x
+            return _mask_patches(x, of) if self.name == "masking" else x
 
     def __repr__(self) -> str:
         return f"Augmentation({self.name!r}, size={self.size})"
@@ -53,7 +58,7 @@ def augmentation(
     flip: float = 0.5,
     crop: tuple[float, float] | None = None,
 ) -> Augmentation:
-    """An augmentation set by its name: those of paper A's appendix B, and MAE's own.
+    """An augmentation set by its name: those of the LayerMem paper's appendix B, and MAE's own.
 
     Args:
         name: `weak`, `normal`, `strong`, `independent`, `masking` (75 % of an 8 by 8 grid of patches), `crop`
@@ -67,16 +72,19 @@ def augmentation(
 
     Raises:
         KeyError: The name is unknown.
+        ValueError: The size is no integer from 1 up.
     """
     import kornia.augmentation as K
 
     if name not in AUGMENTATIONS:
         raise nearest(name, AUGMENTATIONS, "augmentation set")
-    scale = crop or ((0.2, 1.0) if name == "crop" else (0.08, 1.0))
+    if not is_whole(size, 1):
+        raise ValueError(f"size={size!r}: allowed is 1 or more pixels")
+    size, scale = int(size), crop or ((0.2, 1.0) if name == "crop" else (0.08, 1.0))
     resized = K.RandomResizedCrop((size, size), scale=scale, cropping_mode="resample")
     horizontal, vertical = K.RandomHorizontalFlip(p=flip), K.RandomVerticalFlip(p=flip)
     # ColorJitter, not ColorJiggle: it follows PIL's arithmetic
-    sets: dict[str, list[nn.Module]] = {
+    sets: dict[str, list[Any]] = {
         "weak": [resized, K.ColorJitter(0.9, 0.9, 0.9, 0.5, p=0.4), horizontal, K.RandomGrayscale(p=0.1)],
         "normal": [resized, K.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), horizontal, K.RandomGrayscale(p=0.2)],
         "strong": [
@@ -115,9 +123,15 @@ def _unit_range(images: Tensor) -> Tensor:
     return images.float()
 
 
-def _mask_patches(x: Tensor, grid: int = 8, share: float = 0.75) -> Tensor:
-    """Exactly `share` of the patches of each image set to the mean colour: 0 after normalisation."""
-    n, cells = len(x), grid * grid
-    order = torch.rand(n, cells).argsort(1)  # drawn on the CPU, so that every device gets the same
-    keep = (order >= round(share * cells)).view(n, 1, grid, grid).to(x)
+def _first(drawn: dict[str, Any], x: Tensor) -> dict[str, Any]:
+    """Of what was drawn for a batch, what belongs to its first images, which are x."""
+    once = {name: drawn[name] for name in ("order",) if name in drawn}  # not a row an image
+    rows = {name: value[: len(x)] for name, value in drawn.items()}
+    return rows | once | {"forward_input_shape": torch.tensor(x.shape)}
+
+
+def _mask_patches(x: Tensor, of: int) -> Tensor:
+    """48 of the 8 x 8 patches of each image set to the mean colour: 0 after normalisation."""
+    order = torch.rand(of, 64)[: len(x)].argsort(1)  # drawn on the CPU, so that every device gets the same
+    keep = (order >= 48).view(-1, 1, 8, 8).to(x)
     return x * nn.functional.interpolate(keep, x.shape[-2:], mode="nearest")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from memlib.distances import over
+from memlib.measure.distances import over
 from memlib.specs import nearest
 
 NORMALIZATIONS = ("ratio", "range", "none")

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 
 from memlib.store import digest
 
@@ -20,7 +21,7 @@ PATCHES = {"vit_tiny": 4, "vit_base": 16}  # pixels, where a spec says none
 POINTWISE = ("mae", "supervised")  # losses that are a mean over points: only these have a gradient of each point
 PRECISIONS = ("auto", "float32", "bfloat16")
 LEAST_EPSILON = 0.01
-POINTS = ("all", "f", "g", "half:k/K", "without:shared", "without:candidates", "without:independent")
+POINTS = ("all", "f", "g", "half:k/K", "half:k", "without:shared", "without:candidates", "without:independent")
 
 
 def nearest(name: object, allowed: Iterable[str], what: str) -> KeyError:
@@ -36,10 +37,15 @@ def nearest(name: object, allowed: Iterable[str], what: str) -> KeyError:
     return KeyError(f"unknown {what} {name!r}: allowed are {', '.join(map(repr, allowed))}{hint}")
 
 
+def is_whole(value: object, least: int) -> bool:
+    """Whether a value is an integer, Python's or numpy's, of `least` or more; truth values are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
 def half(points: str) -> tuple[int, int] | None:
-    """(k, K) of the points `half:k/K`; None for other names of points."""
-    match = re.fullmatch(r"half:(\d+)/(\d+)", points)
-    return (int(match[1]), int(match[2])) if match else None
+    """(k, K) of the points `half:k/K`, or `half:k` of as many as it takes; None for other names of points."""
+    match = re.fullmatch(r"half:(\d+)(?:/(\d+))?", points)
+    return (int(match[1]), int(match[2] or int(match[1]) // 2 * 2 + 2)) if match else None
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,9 @@ class EncoderSpec:
 
     `points` names the training points: `f` (S_S and S_C) and `g` (S_S and S_I) of
     `split_points(n, shared, candidates, split_seed)`; `half:k/K`, the k-th of K halves in complementary
-    pairs; `all`; or `without:candidates` and the like. `subset` first draws that many points of the data
-    set. An encoder of 0 epochs is untrained.
+    pairs, or `half:k` where nobody counts them; `all`; or `without:candidates` and the like. `subset` first
+    draws that many points of the data set, and `pool` says which of the disjoint draws. An encoder of 0 epochs
+    is untrained.
 
     Raises:
         KeyError: A name is unknown.
@@ -87,8 +94,13 @@ class EncoderSpec:
     epsilon: float | None = None  # of differential privacy (DP-SGD); None: not private
     delta: float = 1e-5
     clip: float = 1.0  # norm of a point's gradient, of DP-SGD
+    pool: int = 0  # which of the disjoint sets of `subset` points
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # numpy's numbers are plain ones from here on
+            value = getattr(self, field.name)
+            if isinstance(value, Real) and not isinstance(value, int | float):
+                object.__setattr__(self, field.name, int(value) if isinstance(value, Integral) else float(value))
         for name, allowed in (
             ("framework", FRAMEWORKS),
             ("arch", ARCHITECTURES),
@@ -117,6 +129,7 @@ class EncoderSpec:
             ("momentum", 0.0, 1.0),
             ("prototypes", 2, None),
             ("check", 1, None),
+            ("pool", 0, None),
         ):
             value, kind = getattr(self, name), type(low)
             if isinstance(value, bool) or not isinstance(value, (int, kind)):
@@ -137,6 +150,10 @@ class EncoderSpec:
         self._check_parts()
         if self.subset is not None and self.subset < 2:
             raise ValueError(f"subset={self.subset!r}: allowed is None (all points) or 2 and more")
+        if self.pool and self.subset is None:
+            raise ValueError(
+                f"pool={self.pool} with subset=None: a pool is one of the draws of `subset` points; state it"
+            )
         if self.points in ("f", "g") and not self.candidates:
             raise ValueError(
                 f"points={self.points!r} with candidates=0: f and g would see the same points; "

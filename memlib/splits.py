@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memlib.specs import is_whole
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -87,16 +89,21 @@ def halves(n: int, k: int, of: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return _indices(inside), _indices(outside)
 
 
-def choose(n: int, count: int, seed: int = 0) -> Tensor:
-    """A random set of `count` of n points, int64 and ascending.
+def choose(n: int, count: int, seed: int = 0, pool: int = 0) -> Tensor:
+    """A random set of `count` of n points, int64 and ascending; sets of other pools, of one seed, are disjoint.
 
     Raises:
-        ValueError: The count is not a whole number from 1 to n.
+        ValueError: The count is not a whole number from 1 to n, or there are too few points for the pool.
     """
     _whole("count", count, 1)
+    _whole("pool", pool, 0)
     if count > n:
         raise ValueError(f"count={count} points wanted, and there are {n}: allowed are 1 to {n}")
-    return _indices(_permutation(n, CHOICE, seed)[:count])
+    if (pool + 1) * count > n:
+        raise ValueError(
+            f"pool={pool} of {count} points each, and there are {n}: allowed are pools 0 to {n // count - 1}"
+        )
+    return _indices(_permutation(n, CHOICE, seed)[pool * count : (pool + 1) * count])
 
 
 def _permutation(n: int, use: int, seed: int, pair: int = 0) -> np.ndarray:
@@ -108,7 +115,7 @@ def _permutation(n: int, use: int, seed: int, pair: int = 0) -> np.ndarray:
 
 
 def _whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if not is_whole(value, least):
         raise ValueError(f"{name}={value!r}: allowed are whole numbers from {least}")
 
 

@@ -14,7 +14,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ARGUMENTS += [
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 WIDTHS = (1400, 390)
 MISSING = f"no browser found ({', '.join(NAMES)}): install Chromium, for example `apt-get install chromium`"
@@ -83,6 +88,7 @@ def problems(folder: str | Path) -> list[str]:
             page.on("response", lambda r, said=said: said.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
             page.on("pageerror", lambda error, said=said: said.append(f"error: {error}"))
             for name in names:
+                print(f"{base}/{name}", file=sys.stderr, flush=True)  # where it hangs, this says at which page
                 asked.clear()
                 said.clear()
                 page.goto(f"{base}/{name}", wait_until="load")

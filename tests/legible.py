@@ -2,20 +2,20 @@
 
 import matplotlib
 
-from memlib import figures
+from memlib.book import show
 
 matplotlib.use("Agg")
 NARROW = 390  # pixels of a telephone's screen
 
 
 def assert_legible(draw, *arguments, axes=True):
-    """Drawn in the book's style: type of 7.5 pixels and more on a narrow screen, no background, words on the axes."""
+    """In the book's style: type of 7.5 pixels and more on a narrow screen, nothing cut off, words on the axes."""
     import matplotlib.pyplot as plt
 
-    figures.style()
+    show.style()
     figure = draw(*arguments)
     try:
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         texts = [
             t
             for t in figure.findobj(lambda o: hasattr(o, "get_fontsize"))
@@ -24,6 +24,11 @@ def assert_legible(draw, *arguments, axes=True):
         assert texts
         assert min(t.get_fontsize() for t in texts) * NARROW / figure.get_figwidth() / 72 >= 7.5
         assert figure.get_facecolor()[3] == 0
+        box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert box.x0 >= -0.02
+        assert box.y0 >= -0.02
+        assert box.x1 <= width + 0.02
+        assert box.y1 <= height + 0.02
         assert all(ax.get_facecolor()[3] == 0 or not ax.axison for ax in figure.axes)
         if axes:
             assert any(len(ax.get_xlabel()) >= 5 for ax in figure.axes)

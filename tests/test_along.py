@@ -32,7 +32,7 @@ def same(one, other):
 def test_encoders_along_a_training_are_what_the_training_passes(home, monkeypatch, tmp_path_factory):
     whole, loss, _ = weights(TINY)
     monkeypatch.setenv("MEMLIB_HOME", str(tmp_path_factory.mktemp("along")))
-    passed = [(spec, *weights(spec)) for spec in train.along(TINY, 2)]
+    passed = [(spec, *weights(spec)) for spec in (*(dataclasses.replace(TINY, stop=stop) for stop in (0, 2)), TINY)]
     assert [spec.stop for spec, *_ in passed] == [0, 2, None]
     assert [header["epochs"] for *_, header in passed] == [0, 2, 4]
     # each goes on where the one before ended, and the end is that of a training in one go
@@ -54,16 +54,6 @@ def test_an_encoder_along_a_training_is_the_same_asked_for_alone(tmp_path_factor
     earlier, _, header = weights(dataclasses.replace(TINY, stop=2))  # the state has gone further: from the start
     assert header["started_at_step"] == 0
     assert not same(earlier, alone)
-
-
-def test_steps_along_a_training_below_one_epoch_are_refused():
-    with pytest.raises(ValueError, match="every=0: allowed is 1"):
-        list(train.along(TINY, 0))
-
-
-def test_a_training_that_stops_early_has_no_encoders_behind_its_end():
-    spec = dataclasses.replace(TINY, epochs=100, stop=20)
-    assert [one.end for one in train.along(spec, 8)] == [0, 8, 16, 20]
 
 
 SUPERVISED = dataclasses.replace(TINY, framework="supervised", augment="none", epochs=30, subset=200, batch=50)

@@ -8,6 +8,7 @@ from torch import nn
 
 from memlib import EncoderSpec, alignment, build_encoder, record, unit_activations
 from memlib.encoders import BUILDERS, from_spec, previous
+from memlib.encoders.resnet9 import Conv3x3
 from memlib.specs import ARCHITECTURES
 
 NAMES = sorted(BUILDERS)
@@ -127,6 +128,47 @@ def test_images_of_other_sizes_give_representations_too(name):
     sizes = (16, 48) if name == "vit_base" else (16, 24, 48)  # made of whole patches
     for size in sizes:
         assert encoder_of(name)(torch.randn(2, 3, size, size)).shape == (2, DIMS[name])
+
+
+def relative(found, expected):
+    """Largest error as a share of the largest value, of outputs and of all gradients."""
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True))
+
+
+def passed(conv, x, weights, bfloat16=False):
+    """A convolution's output and the gradients of its input, weights and bias."""
+    x = x.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        y = conv(x)
+    return y.detach(), *torch.autograd.grad(y, (x, *conv.parameters()), weights.to(y.dtype))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 16])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_convolution_trains_as_the_ordinary_one_on_maps_of_every_size(size, bfloat16):
+    torch.manual_seed(0)
+    conv, ordinary = Conv3x3(48, 40, 3, padding=1), nn.Conv2d(48, 40, 3, padding=1)
+    ordinary.load_state_dict(conv.state_dict())
+    x, weights = torch.randn(6, 48, size, size), torch.randn(6, 40, size, size)
+    exact = passed(ordinary.double(), x.double(), weights.double())
+    found = passed(conv, x, weights, bfloat16)
+    assert found[0].dtype == (torch.bfloat16 if bfloat16 else torch.float32)
+    assert relative(found, exact) < (2e-2 if bfloat16 else 2e-5)
+    with torch.no_grad():  # and evaluates by the same bits
+        assert torch.equal(conv.eval()(x), ordinary.float()(x))
+
+
+def test_a_hook_hears_relu_in_front_of_max_pool_and_changes_neither_output_nor_gradient():
+    encoder = build_encoder("resnet9")
+    free = torch.autograd.grad(encoder(X).square().sum(), tuple(encoder.parameters()))
+    heard = {}
+    for part in ("bn", "relu", "pool"):
+        hook = encoder.get_submodule(f"conv1.{part}")
+        hook.register_forward_hook(lambda _, args, y, part=part: heard.update({part: (args[0], y)}))
+    listened = torch.autograd.grad(encoder(X).square().sum(), tuple(encoder.parameters()))
+    assert torch.equal(heard["relu"][0], heard["bn"][1])
+    assert torch.equal(heard["pool"][0], heard["bn"][1].relu())
+    assert all(torch.equal(a, b) for a, b in zip(free, listened, strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)

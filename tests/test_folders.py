@@ -1,11 +1,16 @@
 """Folders of images: ImageNet's layout, and any other."""
 
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import memlib.data as data
+from memlib.data.__main__ import main
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -124,3 +129,117 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert data.load(f"folder:{tmp_path}") is first
     picture(tmp_path / "1.png", 4, 4, seed=2)
     assert data.load(f"folder:{tmp_path}").fingerprint != first.fingerprint
+
+
+# ---------------------------------------------------------------- what files and folders really are like
+
+
+def one(tmp_path, size=None):
+    """The only image of a folder, uint8 [H, W, 3]."""
+    return data.load(f"folder:{tmp_path}", size=size).images[0].permute(1, 2, 0).numpy()
+
+
+def test_images_of_16_bits_keep_their_range_and_of_32_are_refused_by_name(tmp_path):
+    deep = np.array([[0, 257, 25700], [32896, 65278, 65535]], dtype=np.uint16)
+    for name in ("deep.png", "deep.tiff", "deep.pgm"):
+        Image.fromarray(deep).save(tmp_path / name)
+        assert one(tmp_path)[..., 0].tolist() == [[0, 1, 100], [128, 254, 255]]
+        assert (one(tmp_path) == one(tmp_path)[..., :1]).all()
+        (tmp_path / name).unlink()
+    for name, kind in (("whole.tiff", np.int32), ("float.tiff", np.float32)):
+        Image.fromarray(deep.astype(kind)).save(tmp_path / name)
+        with pytest.raises(ValueError, match=rf"{name} cannot be read .*32 bits.*allowed are 8 and 16"):
+            one(tmp_path)
+        (tmp_path / name).unlink()
+
+
+def test_images_are_turned_as_their_exif_data_say(tmp_path):
+    image = Image.fromarray(np.arange(18, dtype=np.uint8).reshape(2, 3, 3))
+    turned = image.getexif()
+    turned[0x0112] = 6  # a quarter to the right
+    image.save(tmp_path / "1.png", exif=turned)
+    assert np.array_equal(one(tmp_path), np.rot90(np.asarray(image), -1))
+    assert one(tmp_path, size=2).shape == (2, 2, 3)
+
+
+def test_what_systems_and_programs_leave_is_no_class_and_no_image(tmp_path):
+    wanted = [tmp_path / "cat" / "1.png", tmp_path / "cat" / "deep" / "2.png", tmp_path / "dog" / "3.png"]
+    for i, path in enumerate(wanted):
+        picture(path, 4, 4, seed=i)
+    for litter in (
+        ".hidden",
+        ".ipynb_checkpoints",
+        "__MACOSX",
+        "@eaDir",
+        "#recycle",
+        "cat/.ipynb_checkpoints",
+        "cat/__MACOSX",
+    ):
+        picture(tmp_path / litter / "copy.png", 4, 4)
+    (tmp_path / "cat" / "._1.png").write_bytes(b"of a Mac")
+    (tmp_path / ".DS_Store").write_bytes(b"of a Mac")
+    assert sorted(data.folders.list_files(tmp_path)) == sorted(wanted)
+    assert data.load(f"folder:{tmp_path}").classes == ("cat", "dog")
+
+
+def test_links_are_followed_and_loops_of_them_end(tmp_path):
+    picture(tmp_path / "elsewhere" / "1.png", 4, 4, seed=1)
+    picture(tmp_path / "set" / "cat" / "2.png", 4, 4, seed=2)
+    for name, target in (("linked", "elsewhere"), ("cat/up", "set"), ("cat/self", "set/cat")):
+        (tmp_path / "set" / name).symlink_to(tmp_path / target)
+    found = data.load(f"folder:{tmp_path / 'set'}")
+    assert (len(found), found.classes) == (2, ("cat", "linked"))
+
+
+def test_a_link_to_nothing_is_named(tmp_path):
+    picture(tmp_path / "cat" / "1.png", 4, 4)
+    for link in (tmp_path / "cat" / "2.png", tmp_path / "dog"):
+        link.symlink_to(tmp_path / "gone")
+        with pytest.raises(ValueError, match=rf"{link.name} is a link to .*gone, which is not there"):
+            one(tmp_path)
+        link.unlink()
+
+
+def test_labels_of_both_splits_are_of_the_names_and_a_class_that_one_lacks_is_said(tmp_path):
+    for split, names in (("train", ("cat", "dog", "owl")), ("test", ("ant", "dog", "owl"))):
+        for i, name in enumerate(names):
+            picture(tmp_path / split / name / "1.png", 4, 4, seed=i + 10 * len(split))
+    train = data.load(f"folder:{tmp_path}")
+    with pytest.warns(UserWarning, match=r"test has no images of cat; .*train has no images of ant"):
+        test = data.load(f"folder:{tmp_path}", "test")
+    assert train.classes == ("cat", "dog", "owl")
+    assert test.classes == ("cat", "dog", "owl", "ant")
+    assert sorted(test.labels.tolist()) == [1, 2, 3]
+    assert data.fingerprint(f"folder:{tmp_path}", "test") == test.fingerprint
+    assert data.load(f"folder:{tmp_path}", "test") is test
+
+
+def header_of(path, width, height):
+    """A PNG whose header claims a size."""
+    picture(path, 4, 4)
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+
+
+def test_a_bomb_and_damaged_headers_name_their_file_also_on_the_command_line(tmp_path, capsys):
+    header_of(tmp_path / "bomb.png", 40_000, 40_000)
+    assert main(["prepare", f"folder:{tmp_path}"]) == 1
+    said = capsys.readouterr().err
+    assert "bomb.png cannot be read as an image" in said
+    assert len(said.splitlines()) == 1
+    (tmp_path / "bomb.png").unlink()
+    for name, content in (("a.tiff", b"II*\0\xff\xff\xff\xff"), ("b.png", b""), ("c.bmp", b"BM" + bytes(60))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name} cannot be read as an image .*repair or remove it"):
+            one(tmp_path, size=4)
+        (tmp_path / name).unlink()
+
+
+def test_the_memory_that_images_of_one_size_take_is_known_before_they_are_read(tmp_path, monkeypatch):
+    picture(tmp_path / "1.png", 40, 50)
+    monkeypatch.setattr(os, "sysconf", lambda name: 70)  # 4,900 bytes
+    monkeypatch.setattr(data.folders, "_decode", lambda *_: pytest.fail("read"))
+    with pytest.raises(ValueError, match=r"1 images of 40x50 are .* GB, and this machine has .* --size 40 --count N"):
+        one(tmp_path)

@@ -1,10 +1,12 @@
-"""What the project promises about itself: installing, citing, its README."""
+"""What the project promises about itself: installing, citing, how it is built, its README."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 
 import memlib
+from memlib.book.claims import Page
+from memlib.book.plan import NOTEBOOKS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -93,6 +97,86 @@ def test_no_source_file_is_longer_than_350_lines():
     assert not [path.name for path in files if len(path.read_text().splitlines()) > 350]
 
 
+# ---------------------------------------------------------------- a library below, the book above
+
+
+PAGES = sorted(path for path in (ROOT / "memlib/book/pages").glob("*.py") if path.stem != "__init__")
+KNOWN = {*(f"A{n}" for n in range(1, 116)), *(f"B{n}" for n in range(1, 27))}  # the list of the papers' claims
+
+
+def imported(path: Path, source: str | None = None) -> set[str]:
+    """The modules and names that a file imports anywhere, by their full names."""
+    package = path.relative_to(ROOT).parent.parts
+    found = set()
+    for node in ast.walk(ast.parse(source or path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        if isinstance(node, ast.ImportFrom):
+            inside = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
+            base = ".".join(part for part in (inside, node.module) if part)
+            found |= {base, *(f"{base}.{name.name}" for name in node.names)}
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            found |= {ast.unparse(node.args[0]).strip("'\"")}
+    return found
+
+
+def of(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_every_way_to_import_a_module_is_seen():
+    page = PAGES[0]
+    for source in ("import memlib.book.pages.x", "def f():\n    from memlib.book.pages import x", "from . import x"):
+        assert "memlib.book.pages.x" in imported(page, source)
+    assert "memlib.book.pages.x" in imported(page, "from ..pages.x import y")
+    assert "memlib.book.x" in imported(page, "importlib.import_module('memlib.book.x')")
+
+
+def test_the_library_imports_nothing_of_the_book():
+    files = [path for path in (ROOT / "memlib").rglob("*.py") if "book" not in path.relative_to(ROOT).parts]
+    assert len(files) > 50
+    assert not [path.name for path in files for name in imported(path) if of(name, "memlib.book")]
+
+
+def test_no_page_imports_another_page():
+    assert len(PAGES) >= 12
+    assert not [path.name for path in PAGES for name in imported(path) if of(name, "memlib.book.pages")]
+
+
+def test_every_name_of_memlib_that_is_imported_is_there():
+    def there(name: str) -> bool:
+        try:
+            return bool(import_module(name))
+        except ModuleNotFoundError:
+            module, _, attribute = name.rpartition(".")
+            return bool(module) and there(module) and hasattr(sys.modules[module], attribute)
+
+    files = [path for folder in ("memlib", "tests") for path in (ROOT / folder).rglob("*.py")]
+    names = {(path.name, name) for path in files for name in imported(path) if of(name, "memlib")}
+    assert len(names) > 500
+    assert sorted((path, name) for path, name in names if not there(name)) == []
+
+
+@pytest.mark.parametrize("module", ["plan", "jobs", "designs", "experiments"])
+def test_planning_imports_no_torch(module):
+    code = f"import sys, memlib.book.{module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_every_claim_has_an_id_of_its_own_and_stands_in_the_list_of_the_papers_claims():
+    claims = [claim for page in Page.all().values() for claim in page.claims.values()]
+    assert len(claims) > 70
+    assert len({claim.id for claim in claims}) == len(claims)
+    assert not [claim.id for claim in claims if not claim.ids or len(set(claim.ids)) < len(claim.ids)]
+    assert not [(claim.id, name) for claim in claims for name in claim.ids if name not in KNOWN]
+
+
+def test_every_page_says_what_its_claims_take_and_it_is_what_its_notebook_reads():
+    for name, page in Page.all().items():
+        assert page.takes
+        assert callable(page.takes) or {*page.takes} <= {*NOTEBOOKS[name]}
+
+
 # ---------------------------------------------------------------- make
 
 
@@ -130,10 +214,11 @@ INSTALL = ["-m venv --clear .venv", "-m pip install --disable-pip-version-check 
 
 
 def test_a_target_sets_up_the_environment_once(fresh):
-    assert fresh("book") == (0, [*INSTALL, "-m snakemake --cores 2 book --config scale=smoke"])
-    assert fresh("book", "SCALE=laptop") == (0, ["-m snakemake --cores 2 book --config scale=laptop"])
+    size = "-m memlib.store size"  # what it left in the user's cache
+    assert fresh("book") == (0, [*INSTALL, "-m snakemake --cores 2 book --config scale=smoke", size])
+    assert fresh("book", "SCALE=laptop") == (0, ["-m snakemake --cores 2 book --config scale=laptop", size])
     assert fresh("html") == (0, ["build -W -n --keep-going --all ."])
-    assert fresh() == (0, ["-m snakemake --cores 2 book --config scale=smoke"])
+    assert fresh() == (0, ["-m snakemake --cores 2 book --config scale=smoke", size])
 
 
 def test_a_set_up_that_was_interrupted_is_made_anew(fresh, tmp_path):
@@ -141,7 +226,8 @@ def test_a_set_up_that_was_interrupted_is_made_anew(fresh, tmp_path):
     code, calls = fresh("test")
     assert (code, calls) == (2, INSTALL)
     (tmp_path / "broken").unlink()
-    tests = ["-m ruff check .", "-m ruff format --check .", "-m mypy", "-m pytest"]
+    tests = ["-m ruff check .", "-m ruff format --check .", "-m mypy", "-m pytest tests/benchmarks"]
+    tests.append(f"-m pytest -n {os.cpu_count()} --dist loadfile --ignore tests/benchmarks")
     assert fresh("test") == (0, [*INSTALL, *tests])
     assert fresh("test") == (0, tests)
 

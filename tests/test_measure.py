@@ -9,9 +9,11 @@ from torch import nn
 from torch.nn.functional import relu
 
 from memlib import measure, metrics
-from memlib.augment import augmentation
-from memlib.distances import DISTANCES, view_distance
-from memlib.passes import Peaks, Views
+from memlib.augment import Augmentation, augmentation
+from memlib.measure.distances import DISTANCES, view_distance
+from memlib.measure.passes import Peaks
+from memlib.measure.views import Views
+from memlib.specs import AUGMENTATIONS
 
 
 def assert_same(found, expected, exact=True):
@@ -48,6 +50,17 @@ def test_alignment_equals_a_plain_forward_and_all_pairs_of_views(net, distance, 
             "angular": [c.arccos() / torch.pi for c in cos],
         }[distance]
         torch.testing.assert_close(found[name], torch.stack(expected).mean(0).float(), rtol=1e-3, atol=1e-6)
+
+
+def test_further_distances_of_a_pass_are_those_of_passes_of_their_own(net):
+    images, more = images_of(5), {"raw": ("l2", False), "cosine": ("cosine", True), "l1": ("l1", True)}
+    (found,) = measure.sweep(net, images, noisy, views=3, more=more)
+    assert_same(found.align, measure.alignment(net, images, noisy, views=3))
+    for name, (distance, unit_length) in more.items():
+        own = measure.alignment(net, images, noisy, views=3, distance=distance, unit_length=unit_length)
+        assert_same(found.more[name], own)
+    with pytest.raises(KeyError, match="unknown distance 'l3'"):
+        measure.sweep(net, images, noisy, views=3, more={"wrong": ("l3", True)})
 
 
 def test_unit_activations_are_absolute_values_averaged_over_space_tokens_and_views(net):
@@ -102,6 +115,21 @@ def test_views_and_results_depend_on_neither_batch_nor_points_that_follow(encode
         assert_same(first, {name: value[:n] for name, value in whole.align.items()}, exact=False)
     one, other = (Views(images[:n], augmentation("normal", 16), 2, 0, False) for n in (70, 66))
     assert torch.equal(one.block(64, torch.device("cpu"))[:4], other.block(64, torch.device("cpu"))[:4])
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_few_points_get_the_views_of_a_whole_block_and_only_these_are_drawn(name, monkeypatch):
+    images, augment = images_of(measure.BLOCK), Augmentation.__call__
+    whole = augmentation(name, 16)(images, torch.Generator().manual_seed(3))
+    for n in (1, 4, 17):
+        few = augmentation(name, 16)(images[:n], torch.Generator().manual_seed(3), of=measure.BLOCK)
+        # a blur is a convolution, of which there are several kernels
+        atol = 1e-6 if name == "independent" else 0
+        torch.testing.assert_close(few, whole[:n], rtol=0, atol=atol)
+    augmented = []
+    monkeypatch.setattr(Augmentation, "__call__", lambda *a, **k: augmented.append(len(a[1])) or augment(*a, **k))
+    assert Views(images[:4], name, 3, 0, False).block(0, torch.device("cpu")).shape == (12, 3, 16, 16)
+    assert augmented == [4, 4, 4]
 
 
 def test_the_first_views_stay_when_more_are_drawn_and_another_seed_draws_others():

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from nets import images_of, noisy
 
-from memlib import measure
+import memlib
+from memlib import measure, probe, surgery
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,20 @@ def test_rows_that_an_encoder_does_not_have_and_sets_that_do_not_fit_are_named(e
         measure.sweep(encoder, images_of(2), "none", ["1"], 2, units="tables")
     pooled = measure.alignment(encoder, images_of(2), "none", ["MaxPool*"], 2)
     assert list(pooled) == ["MaxPool1", "MaxPool2-0", "MaxPool3", "MaxPool4-0"]
+
+
+def test_numpy_s_integers_are_integers(net):
+    images, three = images_of(4), np.int64(3)
+    plain, other = (measure.alignment(net, images, noisy, views=n, seed=n) for n in (3, three))
+    assert all(plain[name].equal(other[name]) for name in plain)
+    assert memlib.unitmem(net, images, augment=noisy, views=three).top(three)[2].unit >= 0
+    labels = torch.tensor([0, 1, 0, 1])
+    found = [
+        probe.linear(torch.eye(4), labels, torch.eye(4), labels, epochs=n, warmup=1, seeds=n) for n in (3, three)
+    ]
+    assert found[0] == found[1]
+    tuned = [surgery.tune(net, ["out"], images, labels, epochs=n, batch=n, seed=n).losses for n in (3, three)]
+    assert tuned[0] == tuned[1]
 
 
 def test_values_that_are_not_finite_are_an_error_that_names_the_layer(net):

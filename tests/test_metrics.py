@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import tensor
 
 from memlib import metrics
-from memlib.distances import DISTANCES, PAIRS, view_distance
+from memlib.measure.distances import DISTANCES, PAIRS, view_distance
 
 quick = settings(deadline=None, max_examples=40)
 

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from fabricate import verdicts
 from torch import nn
 
 import memlib
-from memlib import claims, metrics
-from memlib.claims import layermem, unitmem
+from memlib import metrics
+from memlib.book.measured import Table
+from memlib.book.pages import layermem, unitmem
+from memlib.book.pieces import Piece
+from memlib.book.study import Study
+from memlib.pairs import S_C, S_E, S_I, pair_of
 
 POINTS, UNITS, LAYERS = 40, 24, ["stages.0", "stages.1", "stages.2", "stages.3"]
 PLANTED = LAYERS[2:]
@@ -60,22 +65,28 @@ class Planted(nn.Module):
         return x.mean((2, 3))
 
 
-def measured(model, images, sets, seen):
+class Built(Study):
+    """A study of these encoders, whose layers are no ResNet9's."""
+
+    convolutions = LAYERS
+
+
+def measured(model, images, sets, own):
     """Distances from two draws of views, and the units on seen and unseen points, as a measurement has them."""
-    options = {"augment": weak, "layers": LAYERS, "views": 4}
+    options, seen, told = {"augment": weak, "layers": LAYERS, "views": 4}, sets == own, np.isin(sets, (S_C, S_I))
     draws = [memlib.alignment(model, images, seed=s, **options) for s in (0, 1)]
     align = {n: np.stack([d[n].numpy() for d in draws]) for n in LAYERS}
-    told = (sets == claims.S_C) | (sets == claims.S_I)
-    table = memlib.unit_activations(model, images[told], **options)
-    member = seen[told]
-    inside = torch.from_numpy(member)
-    return align, claims.Units(
-        {n: metrics.unitmem(a[inside]).numpy() for n, a in table.items()},
-        {n: metrics.unitmem(a[~inside]).numpy() for n, a in table.items()},
-        {n: a.argmax(0).numpy() for n, a in table.items()},
-        {n: (a.amax(0) > 0).numpy() for n, a in table.items()},
-        member,
-    )
+    align["output"] = align[LAYERS[-1]]
+    units = memlib.unit_activations(model, images, **options)
+    scores = {
+        name: {n: metrics.unitmem(a[torch.from_numpy(points)]).numpy() for n, a in units.items()}
+        for name, points in {"seen": seen, "unseen": told & ~seen}.items()
+    }
+    rows = np.flatnonzero(told)
+    top = {n: rows[a[torch.from_numpy(told)].argmax(0).numpy()] for n, a in units.items()}
+    active = {n: (a[torch.from_numpy(told)].amax(0) > 0).numpy() for n, a in units.items()}
+    header = {"points_a_set": POINTS, "encoder": {}}
+    return Table(np.arange(sets.size), sets, seen, align, scores, top, active, header, False)
 
 
 def study(kind, count=4):
@@ -83,20 +94,17 @@ def study(kind, count=4):
     images = torch.randint(
         0, 256, (3 * POINTS, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
     )
-    pairs, units = [], []
+    pieces = []
     for i in range(count):
-        sets = np.repeat([claims.S_C, claims.S_I, claims.S_E], POINTS)
+        sets = np.repeat([S_C, S_I, S_E], POINTS)
         sets[: 2 * POINTS] = np.random.default_rng(i).permutation(sets[: 2 * POINTS])
-        aligns = []
-        for side, own in enumerate((claims.S_C, claims.S_I)):
-            seen = sets == own
-            knows = {"planted": seen, "untrained": np.zeros_like(seen), "same points": sets != claims.S_E}[kind]
+        tables = []
+        for side, own in enumerate((S_C, S_I)):
+            knows = {"planted": sets == own, "untrained": np.zeros(sets.size, bool), "same points": sets != S_E}[kind]
             model = Planted(images[torch.from_numpy(knows)], depth=2, seed=100 + 2 * i + side)
-            align, found = measured(model, images, sets, seen)
-            aligns.append(align)
-            units.append(found)
-        pairs.append(claims.Pair(*aligns, sets))
-    return pairs, units
+            tables.append(measured(model, images, sets, own))
+        pieces.append(Piece(*tables, pair_of(*tables), None, i))
+    return Built(pieces)
 
 
 @pytest.fixture(scope="module")
@@ -109,39 +117,32 @@ def holds(verdict):
 
 
 def test_layers_with_a_lookup_are_found_and_no_others(studies):
-    nulls = {kind: studies[kind][0] for kind in ("untrained", "same points")}
-    pairs, _ = studies["planted"]
-    assert holds(layermem.every_layer(pairs, LAYERS, nulls)) == PLANTED
-    assert layermem.every_layer(pairs, PLANTED, nulls).verdict == "holds"
-    assert layermem.every_layer(pairs, LAYERS, nulls).verdict != "holds"
+    every = verdicts(layermem.page, studies["planted"], "every_layer")["every_layer"]
+    assert holds(every) == PLANTED
+    assert every.verdict == "does not hold"
 
 
 def test_units_with_a_code_are_found_and_no_others(studies):
-    _, units = studies["planted"]
-    found = unitmem.spread(units, LAYERS, studies["untrained"][1])
-    assert holds(found) == PLANTED
-    assert unitmem.spread(units, PLANTED, studies["untrained"][1]).verdict == "holds"
-    assert unitmem.first_layer(units, LAYERS, studies["untrained"][1]).verdict == "does not hold"
-    assert unitmem.fraction(units, LAYERS, studies["untrained"][1]).verdict == "holds"
+    found = verdicts(unitmem.page, studies["planted"], "spread", "first", "fraction")
+    assert holds(found["spread"]) == PLANTED
+    assert found["spread"].verdict != "holds"
+    assert found["first"].verdict != "holds"
+    assert found["fraction"].verdict == "holds"
 
 
-@pytest.mark.parametrize("kind", ["untrained", "same points", "permuted"])
+@pytest.mark.parametrize("kind", ["untrained", "same points"])
 def test_nulls_hold_nowhere(studies, kind):
-    pairs, units = studies["planted" if kind == "permuted" else kind]
-    if kind == "permuted":
-        pairs = [p.permuted(50 + i) for i, p in enumerate(pairs)]
-    assert holds(layermem.every_layer(pairs, LAYERS)) == []
-    assert layermem.depth(pairs, LAYERS).verdict != "holds"
-    if kind != "permuted":
-        assert holds(unitmem.spread(units, LAYERS)) == []
-        assert unitmem.fraction(units, LAYERS, studies["untrained"][1]).verdict != "holds"
+    names = ("every_layer", "depth"), ("spread", "first", "fraction")
+    for page, claims in zip((layermem.page, unitmem.page), names, strict=True):
+        found = verdicts(page, studies[kind], *claims)
+        assert {one.verdict for one in found.values()} == {"not judged"}
 
 
 def test_known_points_are_aligned_better_by_the_encoder_that_knows_them(studies):
     """What the numbers are: distances of known points shrink in f, so SSLMem' of S_C rises and that of S_I falls."""
-    pair = studies["planted"][0][0]
+    pair = studies["planted"][0].pair
     for layer in PLANTED:
-        assert pair.of(layer, claims.S_C).mean() > 0.05
-        assert pair.of(layer, claims.S_I).mean() < -0.05
+        assert pair.mean(layer, S_C) > 0.05
+        assert pair.mean(layer, S_I) < -0.05
     for layer in LAYERS[:2]:
-        assert abs(layermem.mirror(pair, layer)) < 0.02
+        assert abs(pair.mirrored(layer)) < 0.02

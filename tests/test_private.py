@@ -8,11 +8,12 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from memlib import private, store, studies, train
+from memlib import store, train
+from memlib.book import plan
 from memlib.encoders.vits import ViT
 from memlib.objectives import build_objective
 from memlib.specs import EncoderSpec
-from memlib.train import steps
+from memlib.train import private, steps
 
 MAE = EncoderSpec(
     framework="mae", arch="vit_tiny", dataset="digits", augment="masking", size=16, patch=8, subset=24, batch=8,
@@ -248,7 +249,7 @@ def test_the_header_says_what_was_spent_and_the_encoder_loads(few):
 
 @pytest.mark.parametrize("design", ["dp20", "dp8"])
 def test_private_encoders_of_the_papers_scale_take_two_steps_at_full_width(design):
-    wanted = studies.pairs("paper", design)[0].f.encoder
+    wanted = plan.pairs("paper", design)[0].f.encoder
     spec = dataclasses.replace(
         wanted, dataset="digits", points="all", subset=8, shared=0, candidates=0, batch=8, epochs=2
     )

@@ -35,10 +35,11 @@ WORKERS = """
 import json, os, sys, time
 import kornia.augmentation, lightly.loss, lightly.models.modules, lightning_fabric, timm, torch
 from pathlib import Path
-from memlib import processes, store, train
+from memlib import store, train
 from memlib.objectives import SimCLR
 from memlib.specs import EncoderSpec
 from memlib.train.__main__ import main
+from memlib.train import processes
 out, port, jobs = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 locked = out / "locked" / "a.safetensors"
 

@@ -94,7 +94,8 @@ def test_a_planted_lookup_is_found_where_it_stands_and_nowhere_else(planted):
 
 def test_the_mirror_cancels_an_offset_between_f_and_g_exactly_on_the_logarithm():
     f, g = NETS[0], NETS[1]
-    found = layermem(f, g, IMAGES, CONTROL, IMAGES, **ASKED).table()
+    with pytest.warns(UserWarning, match="12 of the mirror's images are also among images"):
+        found = layermem(f, g, IMAGES, CONTROL, IMAGES, **ASKED).table()
     assert (found["layermem"].abs() > 1e-3).any()
     assert found["mirrored"].abs().max() < 1e-12
     there, back = layermem(f, g, IMAGES, mirror=MIRROR, **ASKED), layermem(f, g, MIRROR, mirror=IMAGES, **ASKED)
@@ -248,3 +249,23 @@ def test_unitmem_refuses_the_median_one_point_and_another_number_of_controls():
         unitmem(NETS[0], IMAGES[:1], **ASKED)
     with pytest.raises(ValueError, match="control has 11"):
         unitmem(NETS[0], IMAGES, CONTROL[:11], **ASKED)
+
+
+def test_images_that_are_also_in_the_control_are_counted_and_said():
+    control = torch.cat([IMAGES[:3], CONTROL[3:]])
+    for report in (
+        lambda: layermem(*NETS[:2], IMAGES, control, **ASKED),
+        lambda: unitmem(NETS[0], IMAGES, control, **ASKED),
+    ):
+        with pytest.warns(UserWarning, match="3 of the control's images are also among images"):
+            found = report()
+        assert found.notes[0].startswith("3 of the control's images")
+        assert found.notes[0] in found.summary()
+    floats, mirror = control.float() / 255, IMAGES[[4, 4]]
+    with pytest.warns(UserWarning, match="are also among") as said:
+        found = layermem(*NETS[:2], IMAGES, floats, mirror, **ASKED)
+    assert [str(one.message) for one in said] == found.notes
+    assert [note.partition(" are also")[0] for note in found.notes] == [
+        "3 of the control's images",
+        "2 of the mirror's images",
+    ]

@@ -6,11 +6,11 @@ import json
 import pytest
 import torch
 
-from memlib import data, processes
+from memlib import data
 from memlib.encoders import from_spec
 from memlib.objectives import build_objective
 from memlib.specs import EncoderSpec
-from memlib.train import steps
+from memlib.train import processes, steps
 from memlib.train.__main__ import main, spec_of
 
 VIT = EncoderSpec(framework="mae", arch="vit_tiny", dataset="digits", size=16, batch=8)

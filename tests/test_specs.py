@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +10,22 @@ from hypothesis import strategies as st
 from memlib.specs import EncoderSpec, half, nearest
 
 
+def test_a_number_of_numpy_s_is_the_number_that_it_is():
+    counts, shares = {"subset": 64, "seed": 3, "batch": 16}, {"lr": 0.5, "warmup": 0.25}
+    given = {name: np.int32(n) for name, n in counts.items()} | {name: np.float32(x) for name, x in shares.items()}
+    one, other = EncoderSpec(**given), EncoderSpec(**counts, **shares)
+    assert one == other
+    assert one.key("images") == other.key("images")
+    assert {type(getattr(one, name)) for name in counts} == {int}
+    for wrong in (np.bool_(True), np.float64(64), np.int64(-1)):
+        with pytest.raises(ValueError, match=r"subset|seed"):
+            EncoderSpec(subset=np.int64(64) if wrong == -1 else wrong, seed=wrong if wrong == -1 else 0)
+
+
 def test_the_key_changes_with_every_field_and_with_the_images():
     base = EncoderSpec(points="f", candidates=5, framework="mae", arch="vit_tiny")
     private = dataclasses.replace(base, epsilon=8.0)
+    few = dataclasses.replace(base, subset=50)
     convolutional = EncoderSpec(arch="resnet18")
     changed = {
         "framework": (base, "supervised"),
@@ -20,6 +34,7 @@ def test_the_key_changes_with_every_field_and_with_the_images():
         "points": (base, "g"),
         "subset": (base, 100),
         "shared": (base, 1),
+        "pool": (few, 1),
         "candidates": (base, 6),
         "split_seed": (base, 1),
         "seed": (base, 1),
@@ -47,7 +62,7 @@ def test_the_key_changes_with_every_field_and_with_the_images():
         "clip": (private, 0.5),
     }
     assert {f.name for f in dataclasses.fields(EncoderSpec)} == changed.keys()
-    keys = [key for one in (base, private, convolutional) for key in (one.key("a"), one.key("b"))]
+    keys = [key for one in (base, private, few, convolutional) for key in (one.key("a"), one.key("b"))]
     keys += [dataclasses.replace(one, **{name: value}).key("a") for name, (one, value) in changed.items()]
     assert len(set(keys)) == len(keys)
 

@@ -80,9 +80,20 @@ def test_interval_at_another_level_is_the_interval_computed_there():
 
 
 def test_interval_reads_as_mean_and_bounds():
-    assert str(stats.Interval(0.012, 0.008, 0.016, 4, 100, 0.01)) == "0.012 [0.008, 0.016]"
-    assert str(stats.Interval(0.0012, 0.0008, 0.0016, 4, 100, 0.01)) == "0.0012 [0.0008, 0.0016]"
-    assert str(stats.Interval(-0.0001, -0.1, 0.1, 4, 100, 0.9)) == "0.000 [-0.100, 0.100]"
+    assert str(stats.Interval(0.012, 0.008, 0.016, 4, 100, 0.01)) == ".012 [.008,\u00a0.016]"
+    assert str(stats.Interval(0.0012, 0.0008, 0.0016, 4, 100, 0.01)) == ".0012 [.0008,\u00a0.0016]"
+    assert str(stats.Interval(-0.0001, -0.1, 0.1, 4, 100, 0.9)) == ".000 [−.100,\u00a0.100]"
+    assert f"{stats.Interval(-0.1234, -0.2, 0.034, 4, 100, 0.1):%}" == "−12.3 [−20.0,\u00a03.4]"
+    assert f"{stats.Interval(-0.1234, -0.2, 0.034, 4, 100, 0.1):+.2f}" == "−.12 [−.20,\u00a0+.03]"
+    assert str(stats.unbounded(1.5, 100)) == "1.500"
+
+
+def test_number_reads_as_on_every_page():
+    shown = {-0.0004: "−4.0e−04", -0.01: "−.010", 2e-10: "2.0e−10", 0.0: ".000", 12.0: "12.000", 1234: "1,234"}
+    assert {value: stats.number(value) for value in shown} == shown
+    assert [stats.number(0.4567, form) for form in ("%", ".0%", "+.1f", ".1e")] == ["45.7", "46", "+.5", "4.6e−01"]
+    assert [stats.number(x) for x in (np.nan, np.inf, -np.inf)] == ["–", "∞", "−∞"]
+    assert stats.number(-0.0001, "+.2f") == ".00"
 
 
 def test_difference_is_within_pairs():
@@ -105,7 +116,6 @@ def test_mirror_cancels_an_offset_exactly_on_the_log_ratio_scale():
     found = stats.mirrored_pairs(pairs)
     assert found.mean == pytest.approx(np.tanh(effect))
     assert found.high - found.low < 1e-9
-    assert stats.mirrored(0.07, 0.03) == pytest.approx(0.02)
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
@@ -142,44 +152,15 @@ def test_what_is_empty_or_not_finite_is_refused(bad):
         stats.two_level([])
 
 
-def test_equivalence_is_two_one_sided_t_tests():
-    x = RNG(0).normal(0.1, 1, 20)
-    by_hand = max(
-        scistats.ttest_1samp(x, 0.8, alternative="less").pvalue,
-        scistats.ttest_1samp(x, -0.8, alternative="greater").pvalue,
-    )
-    assert stats.equivalence(x, 0.8) == pytest.approx(by_hand)
-    assert stats.equivalence(stats.over_pairs(x, 20), 0.8) == pytest.approx(by_hand)
-    assert stats.equivalence(x, np.full(20, 0.8)) == pytest.approx(by_hand)
-
-
-def test_equivalence_errs_at_its_level_where_the_truth_sits_on_the_margin():
-    ps = [stats.equivalence(RNG(d).normal(0.5, 0.3, 4), 0.5) for d in range(800)]
-    assert np.mean(np.array(ps) < 0.05) < 0.07
-    near = [stats.equivalence(RNG(d).normal(0.0, 0.1, 4), 0.5) for d in range(100)]
-    assert np.mean(np.array(near) < 0.05) > 0.9
-
-
-def test_equivalence_refuses_one_pair_and_a_margin_that_is_none():
-    with pytest.raises(ValueError, match="single pair"):
-        stats.equivalence(stats.two_level([[1.0, 2.0]]), 1.0)
-    with pytest.raises(ValueError, match="margin"):
-        stats.equivalence([1.0, 2.0], 0.0)
-
-
-def test_excess_of_two_independent_means_is_welch():
+def test_difference_of_two_independent_means_is_welch():
     a, b = RNG(0).normal(1, 1, 6), RNG(1).normal(0, 3, 4)
-    found = stats.excess(stats.over_pairs(a, 6), stats.over_pairs(b, 4))
     by_hand = scistats.ttest_ind(a, b, equal_var=False)
-    assert (found.low, found.high) == pytest.approx(tuple(by_hand.confidence_interval()))
-    assert found.p == pytest.approx(by_hand.pvalue)
     assert stats.welch(a, b) == pytest.approx((by_hand.statistic, by_hand.pvalue))
 
 
 def test_corrections_equal_values_worked_out_by_hand():
     ps = [0.01, 0.04, 0.03, 0.005]
     assert stats.holm(ps) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert stats.benjamini_hochberg(ps) == pytest.approx([0.02, 0.04, 0.04, 0.02])
     with pytest.raises(ValueError, match="between 0 and 1"):
         stats.holm([1.2])
 
@@ -187,12 +168,11 @@ def test_corrections_equal_values_worked_out_by_hand():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 @settings(deadline=None, max_examples=50)
 def test_corrected_p_values_keep_their_order_and_never_shrink(ps):
-    for correct in (stats.holm, stats.benjamini_hochberg):
-        corrected = correct(ps)
-        assert (corrected >= np.array(ps) - 1e-12).all()
-        assert corrected.max() <= 1
-        order = np.argsort(ps, kind="stable")
-        assert (np.diff(corrected[order]) >= -1e-12).all()
+    corrected = stats.holm(ps)
+    assert (corrected >= np.array(ps) - 1e-12).all()
+    assert corrected.max() <= 1
+    order = np.argsort(ps, kind="stable")
+    assert (np.diff(corrected[order]) >= -1e-12).all()
 
 
 def test_overlap_of_unrelated_rankings_is_chance_and_of_one_ranking_is_all():
@@ -209,54 +189,3 @@ def test_kendall_counts_pairs_and_refuses_a_constant():
     assert stats.kendall([1, 2, 3, 4], [1, 2, 4, 3])[0] == pytest.approx(4 / 6)
     with pytest.raises(ValueError, match="constant"):
         stats.kendall([1, 1, 1], [1, 2, 3])
-
-
-def units_of(rng, encoders=8, units=64, points=400, pull=0.0):
-    """Strongest points of units; `pull` is the chance that a unit's is drawn among the members."""
-    strongest, member = [], []
-    for _ in range(encoders):
-        inside = rng.permutation(np.arange(points) < points // 2)
-        few = rng.choice(points, 20, replace=False)  # units share strongest points: outliers of the data
-        index = rng.choice(few, units)
-        drawn = rng.random(units) < pull
-        index[drawn] = rng.choice(np.flatnonzero(inside), drawn.sum())
-        strongest.append(index)
-        member.append(inside)
-    return strongest, member
-
-
-def test_member_rate_of_units_that_know_no_member_is_one_half():
-    found = [stats.member_rate_test(*units_of(RNG(d)), draws=200) for d in range(60)]
-    assert np.mean([f.interval.mean for f in found]) == pytest.approx(0.5, abs=0.02)
-    assert np.mean([f.interval.p < 0.05 for f in found]) <= 0.1
-    assert found[0].null == 0.5
-
-
-def test_member_rate_finds_units_that_fire_for_members():
-    found = stats.member_rate_test(*units_of(RNG(0), pull=0.5))
-    assert found.interval.low > 0.6
-    assert found.interval.p < 0.01
-    assert found.excess.mean == pytest.approx(found.interval.mean - 0.5)
-    assert len(found.rates) == 8
-
-
-def test_member_rate_counts_active_units_only():
-    strongest, member = [np.array([0, 3])], [np.array([True, True, False, False])]
-    assert stats.member_rate_test(strongest, member, [np.array([True, False])]).rates == (1.0,)
-    with pytest.raises(ValueError, match="no active unit"):
-        stats.member_rate_test(strongest, member, [np.array([False, False])])
-    with pytest.raises(ValueError, match="indices below"):
-        stats.member_rate_test([np.array([9])], member)
-    with pytest.raises(ValueError, match="non-members"):
-        stats.member_rate_test([np.array([0])], [np.array([True, True])])
-
-
-def test_encoders_of_complementary_halves_are_one_piece_of_evidence():
-    member = np.array([True, False, True, False])
-    assert stats.complementary([member, ~member, member, member]) == [(0, 1), (2,), (3,)]
-    # one image is the strongest for every unit of both: a member here, none there, and nothing is left
-    strongest = [np.zeros(9, dtype=int)] * 4
-    found = stats.member_rate_test(strongest, [member, ~member, member, ~member])
-    assert found.rates == (1.0, 0.0, 1.0, 0.0)
-    assert (found.interval.mean, found.interval.low, found.interval.high, found.interval.pairs) == (0.5, 0.5, 0.5, 2)
-    assert found.interval.p == 1.0

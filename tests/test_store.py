@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memlib import store
+from memlib.book import jobs
+from memlib.book.__main__ import main as book
 from memlib.store.__main__ import main
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool]
@@ -137,6 +139,16 @@ def test_safetensors_of_others_are_told_from_artefacts(path):
         store.read(path)
 
 
+def test_a_bit_that_flips_anywhere_in_the_header_is_noticed(path):
+    store.save(path, {"w": torch.ones(2)}, {"source": "made up"})
+    whole = path.read_bytes()
+    for place in range(8 + int.from_bytes(whole[:8], "little")):
+        for bit in range(8):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << bit)]) + whole[place + 1 :])
+            with pytest.raises(store.Damaged):
+                store.load(path)
+
+
 def test_a_missing_file_is_not_a_damaged_one(path):
     with pytest.raises(FileNotFoundError):
         store.read(path)
@@ -217,6 +229,38 @@ def test_list_verify_and_prune_tell_good_files_from_others(path, capsys):
     left = sorted(p.name for p in path.parent.iterdir() if p.suffix != ".lock")
     assert left == sorted(p.name for p in (held, good, running))
     assert main(["verify"]) == 0
+
+
+def test_prune_of_a_scale_takes_its_measurements_and_encoders_that_no_other_scale_wants(path, capsys, monkeypatch):
+    def fill(name):
+        target = path.parents[1] / name
+        store.write(target, {"w": torch.ones(100)}, {})
+        return str(target)
+
+    own, shared, foreign = (fill(f"encoders/{name}.safetensors") for name in ("own", "shared", "foreign"))
+    fill("encoders/own.ckpt.safetensors")
+    mine, other = fill("results/smoke/m.safetensors"), fill("results/laptop/m.safetensors")
+    published = str(path.parents[2] / "published" / "smoke" / "m.safetensors")
+    store.write(published, {"w": torch.ones(1)}, {})
+    places = {"smoke": [own, shared, published, mine, None], "laptop": [shared, foreign, other]}
+    places |= {"gpu": [None], "paper": [None]}
+    monkeypatch.setattr(jobs, "look", lambda scale: dict(enumerate(places[scale])))
+    assert main(["size"]) == 0
+    assert "6 artefacts, 0.0 MB" in capsys.readouterr().out
+    assert book(["prune", "smoke"]) == 0
+    assert f"removed {own}: is of scale smoke" in capsys.readouterr().out
+    left = sorted(map(str, [*path.parents[1].rglob("*.safetensors"), *Path(published).parent.glob("*.safetensors")]))
+    assert left == sorted([shared, foreign, other, published])
+
+
+def test_a_scale_that_there_is_not_is_named_with_the_nearest(capsys):
+    assert book(["prune", "smok"]) == 2
+    assert "did you mean 'smoke'" in capsys.readouterr().err
+
+
+def test_the_store_hands_the_pruning_of_a_scale_to_the_book(capfd):
+    assert main(["prune", "--scale", "smok"]) == 2
+    assert "did you mean 'smoke'" in capfd.readouterr().err
 
 
 def test_the_command_line_runs_as_a_module(path):

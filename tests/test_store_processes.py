@@ -1,5 +1,6 @@
 """The store among processes: all of an artefact or nothing, made by one while the others wait."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 import torch
 
@@ -208,3 +210,17 @@ def test_a_damaged_file_is_warned_of_by_name_and_made_again(path):
         found = store.find_or_make(path, lambda: ({"w": torch.ones(1)}, {"first": False}))
     assert found[1] == {"first": False}
     assert store.read(path)[1] == {"first": False}
+
+
+def test_a_store_that_may_only_be_read_gives_what_it_has_and_refuses_the_rest_before_it_is_made(path, monkeypatch):
+    store.write(path, {"w": torch.ones(1)}, {"first": True})
+
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refused)
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert store.find_or_make(path, lambda: pytest.fail("made again"))[1] == {"first": True}
+    other = path.with_name("other.safetensors")
+    with pytest.raises(OSError, match=r"nothing can be written to .*: Read-only .*can be read; .*MEMLIB_HOME"):
+        store.find_or_make(other, lambda: pytest.fail("made in vain"))

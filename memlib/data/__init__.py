@@ -17,7 +17,14 @@ from typing import NamedTuple
 
 from memlib import store
 from memlib.data.dataset import Dataset
-from memlib.data.folders import folder_fingerprint, list_files, read_folder, split_folder
+from memlib.data.folders import (
+    class_names,
+    folder_fingerprint,
+    list_files,
+    missing_classes,
+    read_folder,
+    split_folder,
+)
 from memlib.data.packs import pack_path, read_pack, write_pack
 from memlib.data.public import SPLITS, TORCHVISION, digits, download, files, read_files, remedy
 from memlib.specs import nearest
@@ -60,7 +67,7 @@ def fingerprint(name: str, split: str = "train", root: Path | str | None = None)
     root = default_root(root)
     found = where(name, split, root)
     if found is not None and found.kind == "folder":
-        return folder_fingerprint(found.paths[0])
+        return folder_fingerprint(found.paths[0], split)
     if found is not None and found.kind != "built in":
         return load(name, split, root).fingerprint
     if (name, split) not in FINGERPRINTS:
@@ -148,7 +155,9 @@ def _load(name: str, split: str, root: Path, size: int | None, count: int | None
         paths, form = list_files(found.paths[0]), (size, count)
     else:
         paths, form = list(found.paths), (None, None)
-    stamps = tuple((status.st_mtime_ns, status.st_size) for status in map(os.stat, paths))
+    stamps: tuple = tuple((status.st_mtime_ns, status.st_size) for status in map(os.stat, paths))
+    if found.kind == "folder":
+        stamps += class_names(found.paths[0], split)  # the training split's count, too
     dataset = _read(name, split, root, found, *form, stamps)
     if count is not None and count < len(dataset):
         labels = dataset.labels[:count] if dataset.labelled else None
@@ -169,6 +178,8 @@ def _read(
         dataset = read_files(name, split, root)
     else:
         dataset = read_folder(name, split, found.paths[0], size, count)
+        if split == "test" and (said := missing_classes(found.paths[0])):
+            warnings.warn(f"{said}: labels are those of the names in both", stacklevel=4)
     if dataset.fingerprint != FINGERPRINTS.get((name, split), dataset.fingerprint):
         warnings.warn(
             f"{name} {split} in {root} is not the complete published one: its fingerprint is {dataset.fingerprint}, "

@@ -12,7 +12,7 @@ from memlib.specs import EncoderSpec
 
 
 class Supervised(Objective):
-    """Cross-entropy of a linear layer behind the encoder; measuring leaves that layer away (paper A, 5.1).
+    """Cross-entropy of a linear layer behind the encoder; measuring leaves that layer away (LayerMem paper, 5.1).
 
     Raises:
         ValueError: There are no labels, or of one class only.

@@ -1,4 +1,4 @@
-"""Linear probing of frozen features as in Table 9 of paper A, and weighted kNN as a quick check.
+"""Linear probing of frozen features as in Table 9 of the LayerMem paper, and weighted kNN as a quick check.
 
 Seeds, and encoders of a grid, are separate problems that are solved together as one batched problem. Features are
 standardised without learned parameters, with mean and standard deviation of the training points: what MAE's probe
@@ -7,6 +7,8 @@ does with a BatchNorm without affine parameters, but for all points at once inst
 
 from __future__ import annotations
 
+import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,23 @@ from torch import Tensor, nn
 
 from memlib import data
 from memlib.augment import augmentation
+from memlib.encoders import Encoder
 from memlib.measure import as_images
+from memlib.measure.repeats import unrepeatable
+from memlib.measure.subjects import feeder, own
+from memlib.measure.views import hinted
 from memlib.probe.classifiers import TABLE_9, Accuracy, grid, knn, linear, whole
+from memlib.progress import progress
+from memlib.seeded import seeded
 
-__all__ = ["TABLE_9", "Accuracy", "features", "grid", "knn", "linear", "probe"]
+__all__ = ["TABLE_9", "Accuracy", "features", "first", "grid", "knn", "linear", "probe"]
 
 
 def features(encoder: nn.Module, images: Any, batch: int = 256, device: torch.device | str | None = None) -> Tensor:
     """What an encoder in evaluation mode makes of images that are normalised as in training, and not augmented.
 
     Args:
-        encoder: Any module that puts out [N, D]. Its mode, that of every part, and its device are afterwards as
-            they were.
+        encoder: Any module that puts out [N, D]. A copy runs, in its dtype and memory layout: it stays as it is.
         images: uint8, or float in 0..1, [N, 3, H, W]; or a data set. Brought to squares of their shorter side.
         batch: Images in a forward pass.
         device: Where the passes run; None: where the encoder is.
@@ -36,27 +43,36 @@ def features(encoder: nn.Module, images: Any, batch: int = 256, device: torch.de
 
     Raises:
         ValueError: Images are not as above, or the encoder puts out something else than [N, D].
+
+    Warns:
+        UserWarning: As `measure.alignment` does.
     """
     pixels = as_images(images)
     whole("batch", batch)
     prepare, unused = augmentation("none", min(pixels.shape[2:])), torch.Generator()
-    home = next((x.device for x in (*encoder.parameters(), *encoder.buffers())), torch.device("cpu"))
+    copy = own(encoder, hooked=False).eval()
+    home = next((x.device for x in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
     there = home if device is None else torch.device(device)
-    modes = {module: module.training for module in encoder.modules()}
-    found = []
-    try:
-        encoder.to(there).eval()
-        with torch.no_grad():
-            for part in pixels.split(batch):
-                output = encoder(prepare(part.to(there), unused))
-                if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(part):
-                    given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                    raise ValueError(f"the encoder puts out {given} for {len(part)} images: allowed is [N, D]")
-                found.append(output.float().cpu())
-    finally:
-        encoder.to(home)
-        for module, training in modes.items():
-            module.training = training
+    feed, draws = feeder(copy.to(there)), False
+
+    def run(x: Tensor) -> Tensor:
+        output = copy(feed(x))
+        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(x):
+            given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(f"the encoder puts out {given} for {len(x)} images: allowed is [N, D]")
+        return output
+
+    found: list[Tensor] = []
+    with torch.no_grad(), progress(len(pixels), "features", "image") as done:
+        if not isinstance(copy, Encoder):  # memlib's own do the same each time
+            with hinted(copy, pixels), seeded(None, there):
+                draws, said = unrepeatable(run, prepare(pixels[:1].to(there), unused))
+            if said:
+                warnings.warn(f"{type(encoder).__name__}: {said}", stacklevel=2)
+        for part in pixels.split(int(batch)):
+            with seeded(len(found), there) if draws else nullcontext():
+                found.append(run(prepare(part.to(there), unused)).float().cpu())
+            done(len(part))
     return torch.cat(found)
 
 
@@ -88,13 +104,23 @@ def probe(
         FileNotFoundError: The data set has no test split.
     """
     train, test = (data.load(dataset, split, root, size) for split in ("train", "test"))
-    labels, expected = train.labels, test.labels  # before the passes: images without labels fail here
-    for name, value, split in (("points", points, train), ("tested", tested, test)):
-        if value is not None and not 2 <= value <= len(split):
-            raise ValueError(
-                f"{name}={value!r}: allowed is None, or 2 to {len(split)}, the {split.split} points of {dataset}"
-            )
-    known, asked = (
-        features(encoder, images, device=device) for images in (train.images[:points], test.images[:tested])
-    )
-    return linear(known, labels[:points], asked, expected[:tested], **choices)
+    (images, labels), (others, expected) = first(train, "points", points), first(test, "tested", tested)
+    known, asked = (features(encoder, some, device=device) for some in (images, others))
+    return linear(known, labels, asked, expected, **choices)
+
+
+def first(dataset: data.Dataset, name: str, count: int | None) -> tuple[Tensor, Tensor]:
+    """The first images and labels of a data set, so many; None: all.
+
+    Args:
+        name: What the count is called.
+
+    Raises:
+        ValueError: The data set has no labels or fewer points, or there would be fewer than two.
+    """
+    labels = dataset.labels  # images without labels fail here
+    if count is not None and not 2 <= count <= len(dataset):
+        raise ValueError(
+            f"{name}={count!r}: allowed is None, or 2 to {len(dataset)}, the {dataset.split} points of {dataset.name}"
+        )
+    return dataset.images[:count], labels[:count]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from memlib.specs import OPTIMIZERS, nearest
+from memlib.progress import progress
+from memlib.specs import OPTIMIZERS, is_whole, nearest
 
 # Table 9 as choices of `linear`, for data sets other than ImageNet (there: 45 epochs, 5 of warm-up)
 TABLE_9: dict[str, dict[str, Any]] = {
@@ -128,7 +130,7 @@ def grid(
         given = f"{tuple(train_features.shape)} and {tuple(test_features.shape)}"
         raise ValueError(f"features of shapes {given}: allowed are [G, N, D] and [G, M, D]")
     labels, expected, classes = _targets(train_features, train_labels, test_features, test_labels)
-    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    seeds = [int(seed) for seed in (range(seeds) if isinstance(seeds, int | Integral) else seeds)]
     if optimizer not in OPTIMIZERS:
         raise nearest(optimizer, OPTIMIZERS, "optimizer")
     n = len(labels)
@@ -144,13 +146,15 @@ def grid(
     ):
         if not fits:
             raise ValueError(f"{name}={value!r}: allowed is {allowed}")
-    solver = _Solver(classes, seeds, epochs, warmup, min(batch, n), lr, optimizer, weight_decay)
+    solver = _Solver(classes, seeds, epochs, warmup, int(min(batch, n)), lr, optimizer, weight_decay)
     found: list[Accuracy] = []
     step = 4 * len(seeds) * solver.batch * train_features.shape[2]
     together = max(1, CACHE // step) if train_features.device.type == "cpu" else len(train_features)
-    for known, asked in zip(train_features.split(together), test_features.split(together), strict=True):
+    parts = list(zip(train_features.split(together), test_features.split(together), strict=True))
+    for i, (known, asked) in enumerate(parts, 1):
         x, z = _standardised(known, asked)
-        weight, bias = solver.solve(x, labels)
+        with progress(epochs, f"probing, part {i} of {len(parts)}", "epoch") as done:
+            weight, bias = solver.solve(x, labels, done)
         for w, b, points in zip(weight, bias, z, strict=True):
             right = (w @ points.T + b).argmax(1) == expected  # [S, C, M] -> [S, M]
             found.append(Accuracy.of(right.double().mean(1).tolist()))
@@ -168,7 +172,9 @@ class _Solver:
     optimizer: str
     weight_decay: float
 
-    def solve(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def solve(
+        self, x: Tensor, labels: Tensor, done: Callable[[int], None] = lambda epochs: None
+    ) -> tuple[Tensor, Tensor]:
         """Weights [G, S, C, D] and biases [G, S, C, 1] for features [G, N, D]; the gradient is written out."""
         from lightly.utils.scheduler import cosine_warmup_schedule
 
@@ -199,6 +205,7 @@ class _Solver:
                     step, self.epochs * steps, self.lr, 0.0, self.warmup * steps, 0.0
                 )
             optimizer.step()
+            done((step + 1) % steps == 0)
         return weight.view(g, s, c, d), bias.view(g, s, c, 1)
 
     def _optimizer(self, weight: Tensor, bias: Tensor) -> torch.optim.Optimizer:
@@ -309,5 +316,5 @@ def whole(name: str, value: Any) -> None:
     Raises:
         ValueError: It is no integer from 1 up.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_whole(value, 1):
         raise ValueError(f"{name}={value!r}: allowed is an integer from 1 up")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
 from memlib import metrics
 from memlib.encoders import Encoder, previous
-from memlib.measure import Augment, Models, as_images, as_list, average, sweep
-from memlib.passes import same_layers
-from memlib.report.common import as_many, axes, legend, named
+from memlib.measure import Augment, Models, as_images, as_list, average, notes, skipped, sweep
+from memlib.measure.passes import Sweep, same_layers
+from memlib.report.common import as_many, axes, duplicates, left_out, legend, named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,8 @@ class LayerMem:
         intervals: {column of the table: {layer: interval}}: `layermem`, `excess`, `mirrored`.
         note: What the intervals are over, and the choices behind the numbers.
         previous: {layer: what its delta is taken against}; None: the layer measured before it.
+        skipped: {layer: why it was left out}.
+        notes: What makes the numbers less than they seem, a sentence each.
     """
 
     scores: Scores = field(repr=False)
@@ -41,6 +43,8 @@ class LayerMem:
     intervals: dict[str, dict[str, Interval]] = field(repr=False)
     note: str
     previous: dict[str, str] | None = field(default=None, repr=False)
+    skipped: dict[str, str] = field(default_factory=dict, repr=False)
+    notes: list[str] = field(default_factory=list, repr=False)
 
     def table(self) -> pd.DataFrame:
         """A row a layer: `layer, layermem, delta, ci_low, ci_high`, and what the control and the mirror add.
@@ -52,7 +56,7 @@ class LayerMem:
         """
         import pandas as pd
 
-        mean = {layer: float(scores.double().mean()) for layer, scores in self.scores.items()}
+        mean = {layer: interval.mean for layer, interval in self.intervals["layermem"].items()}
         deltas = metrics.delta(mean, self.previous)
         columns: dict[str, Any] = {
             "layer": list(mean),
@@ -68,6 +72,22 @@ class LayerMem:
         table = pd.DataFrame(columns)
         table.attrs["note"] = self.note
         return table
+
+    def summary(self) -> str:
+        """What was found, and what was left out of it, in a few sentences."""
+        found = self.intervals["layermem"]
+        most = max(found, key=lambda layer: found[layer].mean)
+        said = [
+            f"LayerMem of {len(found)} layers; it is largest at {most!r}, {_in_words(found[most])}.",
+            f"Its interval lies above 0 at {sum(one.low > 0 for one in found.values())} of them.",
+        ]
+        for column, what in (("excess", "Beyond the control"), ("mirrored", "By the mirrored estimate")):
+            if each := self.intervals.get(column):
+                above = sum(one.low > 0 for one in each.values())
+                said.append(f"{what} it is {_in_words(each[most])} there, and above 0 at {above} layers.")
+        if self.control is None and self.mirror is None:
+            said.append("Without a control or a mirror an offset between f and g counts as memorization.")
+        return " ".join([*said, self.note, *self.notes, *left_out(self.skipped)])
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """LayerMem by layer with its intervals, beside it the control and the mirrored estimate."""
@@ -118,9 +138,9 @@ def layermem(
     2 artanh(SSLMem'), where the cancellation is exact, and transformed back.
 
     Args:
-        f, g: Encoders, or lists of them: their distances are averaged first, as eq. 1 has it. f[k] and g[k] of two
-            lists of one length are a pair, and intervals are over pairs (a jackknife, t with pairs - 1 degrees of
-            freedom). Otherwise intervals are over points, and describe these encoders only; the note says so.
+        f, g: Encoders, or lists of them. f[k] and g[k] of two lists of one length are a pair: numbers are means over
+            pairs, with intervals over them, as in the book. Otherwise the distances of all are averaged first, as eq.
+            1 has it, and intervals are over points: they describe these encoders only, and the note says so.
         images: What f was trained on and g was not: see `alignment`.
         control: As many images, that neither was trained on.
         mirror: Images that g was trained on and f was not.
@@ -133,8 +153,11 @@ def layermem(
     """
     fs, gs = as_list(f), as_list(g)
     as_many(control, images)
+    twice = duplicates(images=images, control=control, mirror=mirror)
     if mirror is not None and normalization != "ratio":
         raise ValueError(f"normalization={normalization!r}: a mirror cancels on the logarithm of the 'ratio'")
+
+    sweeps: list[Sweep] = []
 
     def measured(points: Any) -> _Distances | None:
         if points is None:
@@ -145,16 +168,18 @@ def layermem(
             precision=precision,
         )
         same_layers([one.align for one in found])
+        sweeps.extend(found)
         return _Distances([s.align for s in found[: len(fs)]], [s.align for s in found[len(fs) :]], normalization)
 
     seen, other, turned = measured(images), measured(control), measured(mirror)
     assert seen is not None
     paired = len(fs) if len(fs) == len(gs) else 1
-    intervals: dict[str, dict[str, Interval]] = {"layermem": _each(seen, paired, _mean)}
+    own = seen.pairs(paired)
+    intervals = {"layermem": _over(own)}
     if other is not None:
-        intervals["excess"] = _each(seen, paired, _excess, other)
+        intervals["excess"] = _over(own, other.pairs(paired))
     if turned is not None:
-        intervals["mirrored"] = _each(seen, paired, _mirrored, turned)
+        intervals["mirrored"] = _mirrored(own, turned.pairs(paired))
     over = f"{paired} pairs of encoders" if paired > 1 else "the points: they describe these encoders only"
     return LayerMem(
         scores=seen.scores(),
@@ -165,6 +190,8 @@ def layermem(
         f"{distance} distance, {'unit length' if unit_length else 'raw vectors'}, {_pairs(pairs, views)}, "
         f"augmentation {named(augment)}, normalization {normalization}, {precision}.",
         previous=previous(fs[0].layers, seen.f[0]) if isinstance(fs[0], Encoder) else None,
+        skipped=skipped(sweeps),
+        notes=[*twice, *notes(sweeps)],
     )
 
 
@@ -176,60 +203,60 @@ class _Distances:
     g: list[dict[str, Tensor]]
     normalization: str
 
-    def scores(self, without: int | None = None) -> Scores:
-        """{layer: SSLMem [N]}, of all encoders or without one pair of them."""
-        f, g = (average([d for i, d in enumerate(each) if i != without]) for each in (self.f, self.g))
+    def scores(self) -> Scores:
+        """{layer: SSLMem [N]} of all encoders: their distances are averaged first, as eq. 1 has it."""
+        return self._of(average(self.f), average(self.g))
+
+    def pairs(self, paired: int) -> list[_Pair]:
+        """What each pair f[k], g[k] has; of encoders that are no pairs what all have together."""
+        if paired == 1:
+            both = average(self.f), average(self.g)
+            return [_Pair(*both, self._of(*both))]
+        return [_Pair(f, g, self._of(f, g)) for f, g in zip(self.f, self.g, strict=True)]
+
+    def _of(self, f: dict[str, Tensor], g: dict[str, Tensor]) -> Scores:
         return {layer: metrics.sslmem(f[layer], g[layer], self.normalization) for layer in f}
 
 
-def _mean(scores: Tensor) -> float:
-    return float(scores.double().mean())
+class _Pair(NamedTuple):
+    """Distances of f and g on one set of points, {layer: [N]}, and their SSLMem."""
+
+    f: dict[str, Tensor]
+    g: dict[str, Tensor]
+    scores: Scores
 
 
-def _excess(scores: Tensor, control: Tensor) -> float:
-    return _mean(scores) - _mean(control)
+def _over(seen: list[_Pair], control: list[_Pair] | None = None) -> dict[str, Interval]:
+    """{layer: interval of mean SSLMem}, or of what it is above the control's; over pairs, or over a pair's points."""
+    from memlib import stats
+
+    found = {}
+    for layer in seen[0].scores:
+        a = [one.scores[layer].double().numpy() for one in seen]
+        b = None if control is None else [one.scores[layer].double().numpy() for one in control]
+        found[layer] = stats.two_level(a) if b is None else stats.difference(list(zip(a, b, strict=True)))
+    return found
 
 
-def _mirrored(scores: Tensor, mirror: Tensor) -> float:
-    """The mirrored estimate on the scale of artanh(SSLMem')."""
-    from memlib.stats import log_ratio
-
-    return float(log_ratio(scores.numpy()).mean() - log_ratio(mirror.numpy()).mean()) / 2
-
-
-def _each(
-    seen: _Distances, paired: int, statistic: Callable[..., float], other: _Distances | None = None
-) -> dict[str, Interval]:
-    """{layer: interval of a statistic}, of the scores on one or two sets of points."""
-    from dataclasses import replace
-
+def _mirrored(seen: list[_Pair], mirror: list[_Pair]) -> dict[str, Interval]:
+    """{layer: interval of the mirrored estimate}, as the book has it of its pairs."""
     import numpy as np
 
     from memlib import stats
+    from memlib.pairs import S_C, S_I, Pair, mirrored_over
 
-    sets = [seen] if other is None else [seen, other]
-    full = [one.scores() for one in sets]
-    # what is left without each pair in turn: eq. 1 averages over the encoders, so that a pair alone has no part in it
-    left = [[one.scores(k) for one in sets] for k in range(paired)] if paired > 1 else []
-    found = {}
-    for layer in full[0]:
-        values = [scores[layer] for scores in full]
-        if left:
-            whole = statistic(*values)
-            without = np.array([statistic(*(scores[layer] for scores in each)) for each in left])
-            estimates = whole + (paired - 1) * (without.mean() - without)
-            interval = stats.over_pairs(estimates, sum(len(v) for v in values))
-            if statistic is _mirrored:
-                mean, low, high = np.tanh([interval.mean, interval.low, interval.high]).tolist()
-                interval = replace(interval, mean=mean, low=low, high=high, scale="log ratio")
-        elif statistic is _mirrored:
-            interval = stats.mirrored_pairs([(values[0].numpy(), values[1].numpy())])
-        elif len(values) == 2:
-            interval = stats.difference([(values[0].numpy(), values[1].numpy())])
-        else:
-            interval = stats.two_level([values[0].numpy()])
-        found[layer] = interval
-    return found
+    pairs = []
+    for c, i in zip(seen, mirror, strict=True):
+        sets = np.repeat([S_C, S_I], [len(next(iter(one.f.values()))) for one in (c, i)])
+        f, g = ({n: np.concatenate([d[n].numpy(), e[n].numpy()]) for n in d} for d, e in ((c.f, i.f), (c.g, i.g)))
+        pairs.append(Pair(f, g, sets))
+    if len(pairs) > 1:
+        return {layer: mirrored_over(pairs, layer) for layer in seen[0].f}
+    return {n: stats.mirrored_pairs([(pairs[0].of(n, S_C), pairs[0].of(n, S_I))]) for n in seen[0].f}
+
+
+def _in_words(interval: Interval) -> str:
+    return f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def _errorbar(ax: Axes, where: Any, table: pd.DataFrame, column: str, prefix: str, label: str, marker: str) -> None:

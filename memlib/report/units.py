@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from memlib import metrics
-from memlib.measure import Augment, Models, as_images, as_list, sweep
-from memlib.passes import Peaks, same_layers
-from memlib.report.common import as_many, axes, legend, named
-from memlib.specs import nearest
+from memlib.measure import Augment, Models, as_images, as_list, notes, skipped, sweep
+from memlib.measure.passes import Peaks, Sweep, same_layers
+from memlib.report.common import as_many, axes, duplicates, left_out, legend, named
+from memlib.specs import is_whole, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,12 +40,16 @@ class UnitMem:
         control: The same on the control images; None without.
         blocks: {layer: `Peaks`} of each block of the images, for one encoder.
         note: What the intervals are over, and the choices behind the numbers.
+        skipped: {layer: why it was left out}.
+        notes: What makes the numbers less than they seem, or was guessed, a sentence each.
     """
 
     peaks: list[dict[str, Peaks]] = field(repr=False)
     control: list[dict[str, Peaks]] | None = field(repr=False)
     blocks: list[dict[str, Peaks]] = field(repr=False)
     note: str
+    skipped: dict[str, str] = field(default_factory=dict, repr=False)
+    notes: list[str] = field(default_factory=list, repr=False)
 
     def table(self) -> pd.DataFrame:
         """A row a unit: `layer, unit, unitmem, point`, and with a control `control`.
@@ -115,11 +119,25 @@ class UnitMem:
         table.attrs["note"] = self.note
         return table
 
+    def summary(self) -> str:
+        """What was found, and what was left out of it, in a few sentences."""
+        layers, (best,) = self.by_layer(), self.top(1)
+        said = [
+            f"UnitMem of {layers['units'].sum()} units in {len(layers)} layers; "
+            f"highest is unit {best.unit} of {best.layer!r}, {best.score:.3f}, at point {best.point}."
+        ]
+        if self.control is None:
+            said.append("Without a control this is selectivity, which units have for unseen images too.")
+        else:
+            seen, unseen = (layers[column].mean() for column in ("unitmem", "control"))
+            said.append(f"The mean over layers is {seen:.3f} on the images and {unseen:.3f} on the control.")
+        return " ".join([*said, self.note, *self.notes, *left_out(self.skipped)])
+
     def top(self, k: int) -> list[Unit]:
         """The k units with the highest UnitMem, as (layer, unit, score, index of the point), highest first."""
-        if not isinstance(k, int) or k < 1:
+        if not is_whole(k, 1):
             raise ValueError(f"k={k!r}: allowed is 1 or more")
-        table = self.table().sort_values("unitmem", ascending=False, kind="stable").head(k)
+        table = self.table().sort_values("unitmem", ascending=False, kind="stable").head(int(k))
         columns = (table[name].tolist() for name in ("layer", "unit", "unitmem", "point"))
         return [Unit(*row) for row in zip(*columns, strict=True)]
 
@@ -180,6 +198,7 @@ def unitmem(
     signed: str = "abs",
     precision: str = "float32",
     seed: int = 0,
+    units: Mapping[str, int] | None = None,
 ) -> UnitMem:
     """How strongly each unit prefers a single image over the others (eq. 5–8), in memory that does not grow with N.
 
@@ -189,7 +208,7 @@ def unitmem(
         model: An encoder, or a list of them: intervals are over encoders then.
         images: What it was trained on: see `alignment`.
         control: As many images, that it was not trained on; as many, because a maximum grows with their number.
-        augment, layers, views, signed, precision, seed: See `unit_activations`.
+        augment, layers, views, signed, precision, seed, units: See `unit_activations`.
         rest: `mean`; the `median` needs the activations of all points, and is an error that says how to get it.
 
     Raises:
@@ -204,6 +223,7 @@ def unitmem(
             "metrics.unitmem(unit_activations(model, images, ...)[layer], rest='median')"
         )
     as_many(control, images)
+    twice = duplicates(images=images, control=control)
     n = len(as_images(images))
     if n < 2:
         raise ValueError(f"images has {n} point: UnitMem compares a point with the others, and needs two or more")
@@ -212,6 +232,8 @@ def unitmem(
     blocks = range(BLOCKS if n >= 2 * BLOCKS and len(models) == 1 else 0)
     sets = {"all": torch.ones(n, dtype=torch.bool), **{f"block {b}": block == b for b in blocks}}
 
+    sweeps: list[Sweep] = []
+
     def measured(points: Any, sets: Mapping[str, Tensor]) -> list[dict[str, dict[str, Peaks]]]:
         found = sweep(
             *(models, points, augment, layers, views, seed),
@@ -219,7 +241,9 @@ def unitmem(
             units=sets,
             signed=signed,
             precision=precision,
+            axes=units,
         )
+        sweeps.extend(found)
         same_layers([one.peaks["all"] for one in found])
         return [one.peaks for one in found]
 
@@ -231,4 +255,6 @@ def unitmem(
         blocks=[seen[0][f"block {b}"] for b in blocks],
         note=f"{n} points; intervals over {over}. {views} views, augmentation {named(augment)}, "
         f"rest mean, signed activations {signed}, {precision}.",
+        skipped=skipped(sweeps),
+        notes=[*twice, *notes(sweeps)],
     )

@@ -9,13 +9,15 @@ points: it gets a bootstrap over them, and whoever reads `pairs == 1` knows that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit  # scipy.stats itself takes half a second to import
+from scipy.special import ndtr, ndtri, stdtr, stdtrit  # scipy.stats itself takes half a second to import
 
 Array = NDArray[np.float64]
 
@@ -24,13 +26,33 @@ CLIP = 0.999  # SSLMem' of .999 is a ratio of distances of 2000 : 1; beyond it 2
 CHUNK = 200  # bootstrap draws at a time: memory stays flat in the number of draws
 
 
+def number(value: float, form: str = "") -> str:
+    """A number as every page prints it: the true minus sign, no minus before zero, no zero before the point, no unit.
+
+    Args:
+        form: as of Python's `format`; `%` is 100 times the value with one digit, `.0%` without. By default integers
+            with separators of thousands, and three digits otherwise, or a power of ten where these would hide it.
+    """
+    if not np.isfinite(value):
+        return "–" if np.isnan(value) else "∞" if value > 0 else "−∞"
+    if form.endswith("%"):
+        value, form = 100 * value, f"{form[:-1]}{'' if '.' in form else '.1'}f"
+    elif not form:
+        form = "," if isinstance(value, Integral) else ".1e" if 0 < abs(value) < 0.0005 else ".3f"
+    shown = format(value, form)
+    if not shown.strip("+-0.,"):  # what rounds to zero has no sign
+        shown = shown.lstrip("+-")
+    return re.sub(r"^([+-]?)0\.", r"\1.", shown).replace("-", "−")
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean with its interval, and what it rests on.
 
     `pairs` counts the units of evidence (pairs of encoders; encoders for unit scores), `points` the data points
     in all, `p` is two-sided against zero. `scale` "log ratio": computed on artanh(SSLMem') and transformed back.
-    `welch` holds the degrees of freedom where they are not pairs - 1.
+    `spread` and `floor` belong to `random_effects`: the standard error between pairs, and that of sampling the points
+    alone, the least there is.
     """
 
     mean: float
@@ -41,32 +63,37 @@ class Interval:
     p: float
     level: float = LEVEL
     scale: Literal["plain", "log ratio"] = "plain"
-    welch: float | None = None
+    spread: float | None = None
+    floor: float = 0.0
+
+    def __format__(self, form: str) -> str:
+        """The mean and the interval, each as `number` prints it: `.3f`, `+.2f`, `%` (points: 100 times, one digit).
+
+        Without a form three digits, four where the interval is narrow. The mean alone where there are no bounds.
+        """
+        form = form or (".4f" if self.high - self.low < 0.004 else ".3f")
+        mean, low, high = (number(x, form) for x in (self.mean, self.low, self.high))
+        return f"{mean} [{low},\u00a0{high}]" if np.isfinite([self.low, self.high]).all() else mean
 
     def __str__(self) -> str:
-        if not np.isfinite(self.low):
-            return f"{self.mean:.3f} (one pair)"
-        digits = 4 if self.high - self.low < 0.004 else 3
-        # + 0: no minus before zero
-        mean, low, high = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (self.mean, self.low, self.high))
-        return f"{mean} [{low}, {high}]"
+        return format(self)
 
     @property
     def df(self) -> float:
         """Degrees of freedom: pairs - 1; a single pair has its points alone and is taken as normal."""
-        if self.welch is not None:
-            return self.welch
         return self.pairs - 1 if self.pairs > 1 else np.inf
 
     @property
     def error(self) -> float:
         """Standard error on the scale that the interval was computed on."""
+        if self.spread is not None:
+            return self.spread
         low, high = np.arctanh([self.low, self.high]) if self.scale == "log ratio" else (self.low, self.high)
         return float((high - low) / 2 / stdtrit(self.df, (1 + self.level) / 2))
 
     def at(self, level: float) -> Interval:
         """The same interval at another level, as a correction for many tests wants it."""
-        half = self.error * float(stdtrit(self.df, (1 + _probability(level, "level")) / 2))
+        half = _half_width(self.error, self.df, self.floor, level)
         if self.scale == "log ratio":
             centre = np.arctanh(self.mean)
             low, high = float(np.tanh(centre - half)), float(np.tanh(centre + half))
@@ -74,9 +101,9 @@ class Interval:
             low, high = self.mean - half, self.mean + half
         return replace(self, low=low, high=high, level=level)
 
-    def excludes_zero(self, sign: int) -> bool:
-        """Whether all of the interval lies on the side of zero that `sign` (+1 or -1) names."""
-        return self.low > 0 if sign > 0 else self.high < 0
+    def tail(self, distance: float) -> float:
+        """One-sided p that the true mean lies on the mean's side of a number that is `distance` away from it."""
+        return max(upper_tail(distance, self.error, self.df), upper_tail(distance, self.floor, np.inf))
 
 
 def clean(values: ArrayLike, what: str = "values") -> Array:
@@ -100,7 +127,25 @@ def _probability(value: float, what: str) -> float:
     return value
 
 
-def over_pairs(estimates: ArrayLike, points: int, level: float = LEVEL, step: float = 0.0) -> Interval:
+def upper_tail(distance: float, error: float, df: float) -> float:
+    """One-sided p of t = distance / error; without error it is certain, one way or the other."""
+    if error == 0:
+        return 0.0 if distance > 0 else 1.0
+    return float(ndtr(-distance / error) if np.isinf(df) else stdtr(df, -distance / error))
+
+
+def _half_width(error: float, df: float, floor: float, level: float) -> float:
+    upper = (1 + _probability(level, "level")) / 2
+    return max(error * float(stdtrit(df, upper)), floor * float(ndtri(upper)))
+
+
+def over_pairs(
+    estimates: ArrayLike,
+    points: int,
+    level: float = LEVEL,
+    step: float = 0.0,
+    scale: Literal["plain", "log ratio"] = "plain",
+) -> Interval:
     """Interval of the mean of one estimate a pair: t with pairs - 1 degrees of freedom.
 
     Args:
@@ -108,6 +153,7 @@ def over_pairs(estimates: ArrayLike, points: int, level: float = LEVEL, step: fl
         points: how many data points they rest on in all.
         step: grid that an estimate can only move on (Kendall's tau of eight layers: 1/14). Its rounding
             variance step^2/12 is added, or four equal taus would be infinite evidence.
+        scale: "log ratio": the estimates are half log ratios, and the interval is transformed back to SSLMem'.
 
     Raises:
         ValueError: for fewer than two pairs, or numbers that are not finite.
@@ -118,7 +164,10 @@ def over_pairs(estimates: ArrayLike, points: int, level: float = LEVEL, step: fl
     error = float(np.sqrt((x.var(ddof=1) + step**2 / 12) / x.size))
     mean, df = float(x.mean()), x.size - 1
     half = error * float(stdtrit(df, (1 + _probability(level, "level")) / 2))
-    return Interval(mean, mean - half, mean + half, x.size, int(points), _two_sided(mean, error, df), level)
+    low, high, p = mean - half, mean + half, _two_sided(mean, error, df)
+    if scale == "log ratio":
+        mean, low, high = np.tanh([mean, low, high]).tolist()
+    return Interval(mean, low, high, x.size, int(points), p, level, scale)
 
 
 def _two_sided(mean: float, error: float, df: float) -> float:
@@ -189,12 +238,6 @@ def difference(
     return _over_points(float(a.mean() - b.mean()), _means(a, draws, rng) - _means(b, draws, rng), points, level)
 
 
-def mirrored(m_candidates: float, m_independent: float) -> float:
-    """(m(S_C) - m(S_I)) / 2: what f and g have in common as an offset cancels (statistics, rule 2)."""
-    both = clean([m_candidates, m_independent], "means of S_C and S_I")
-    return float((both[0] - both[1]) / 2)
-
-
 def log_ratio(sslmem: ArrayLike) -> Array:
     """artanh(SSLMem') = log(SSL_g / SSL_f) / 2 of each point, [N]: here an offset of two encoders is a plain sum.
 
@@ -225,19 +268,3 @@ def mirrored_pairs(
     found = difference(halves, level, draws, seed)
     mean, low, high = np.tanh([found.mean, found.low, found.high]).tolist()
     return replace(found, mean=mean, low=low, high=high, scale="log ratio")
-
-
-def excess(effect: Interval, null: Interval) -> Interval:
-    """effect - null of two independent sets of pairs (Welch): what the effect shows beyond the null."""
-    error = float(np.hypot(effect.error, null.error))
-    mean, points = effect.mean - null.mean, effect.points + null.points
-    pairs = min(effect.pairs, null.pairs)
-    if not error:
-        return Interval(mean, mean, mean, pairs, points, _two_sided(mean, 0, 1), effect.level)
-    if not np.isfinite(error):
-        return unbounded(mean, points)
-    shares = sum((i.error / error) ** 4 / i.df for i in (effect, null))
-    df = 1 / shares if shares else np.inf  # Satterthwaite
-    half = error * float(stdtrit(df, (1 + effect.level) / 2))
-    p = _two_sided(mean, error, df)
-    return Interval(mean, mean - half, mean + half, pairs, points, p, effect.level, welch=df)

@@ -3,7 +3,7 @@
 An artefact is a safetensors file: arrays, a JSON header that says what they are, and a checksum over both. It
 is written beside its place and moved into it: a reader sees all of it or nothing. Nothing is unpickled.
 
-    python -m memlib.store list | verify | prune | publish --scale laptop
+    python -m memlib.store list | size | verify | prune | publish --scale laptop
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import hashlib
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +33,23 @@ CHECKPOINT = ".ckpt.safetensors"  # a checkpoint lies beside its encoder: <key>.
 
 class Damaged(ValueError):
     """A file that is not what was once written; its text names the file and the reason."""
+
+
+class NotMade(FileNotFoundError):
+    """An artefact that is not in the store, where nothing is to be made."""
+
+
+_READ_ONLY = ContextVar("read_only", default=False)
+
+
+@contextmanager
+def only_read() -> Iterator[None]:
+    """Within this nothing is trained, measured or run: what is missing or damaged is `NotMade`."""
+    token = _READ_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _READ_ONLY.reset(token)
 
 
 def home() -> Path:
@@ -65,9 +85,16 @@ def digest(values: object) -> str:
 
 def _json(values: object) -> str:
     try:
-        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
         raise ValueError(f"not plain values: {error}; allowed is what JSON holds, finite numbers") from error
+
+
+def _plain(value: object) -> int | float:
+    """A number of numpy's as Python's."""
+    if isinstance(value, Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    raise TypeError(f"{value!r} is {type(value).__name__}")
 
 
 # ---------------------------------------------------------------- the file format
@@ -169,7 +196,10 @@ def verified(path: Path) -> bytes:
     blob = path.read_bytes()
     start = 8 + int.from_bytes(blob[:8], "little")
     table = _table(path, blob[8:start], start - 8)
-    expected = table.get("__metadata__", {}).get("sha256")
+    metadata = table.get("__metadata__", {})
+    expected = metadata.get("sha256")
+    if expected is None and any(re.fullmatch("[0-9a-f]{64}", str(value)) for value in metadata.values()):
+        raise Damaged(f"{path} is damaged: its checksum has lost its name")
     if expected is not None and expected != _checksum(table, memoryview(blob)[start:]):
         raise Damaged(f"{path} is damaged: its content does not match its checksum")
     return blob
@@ -178,29 +208,34 @@ def verified(path: Path) -> bytes:
 def _place(path: Path, chunks: list[bytes | memoryview]) -> None:
     """Write beside the place, bring it to the disk, move it there; the draft never outlives a failure."""
     draft = path.with_name(f".{path.name}.tmp")  # one name: what a killed process left is written over
-    try:
-        with lock(path):
-            try:
-                with draft.open("wb") as file:
-                    for chunk in chunks:
-                        file.write(chunk)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(draft, path)
-            except BaseException:
-                draft.unlink(missing_ok=True)
-                raise
+    with lock(path), _advised(path, sum(map(len, chunks))):
+        try:
+            with draft.open("wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
         folder = os.open(path.parent, os.O_RDONLY)  # the move itself reaches the disk with its folder
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def _advised(path: Path, size: int) -> Iterator[None]:
+    """Errors of a disk with the file, its size in bytes, and what to do."""
+    try:
+        yield
     except OSError as error:
-        size = sum(map(len, chunks)) / 1e6
         raise OSError(
             error.errno,
-            f"could not write {path} ({size:.1f} MB): {error.strerror}. Nothing half-written was left. Free some "
-            "space (`python -m memlib.store prune`) or choose a disk that has room (MEMLIB_HOME, MEMLIB_DATA)",
+            f"could not write {path} ({size / 1e6:.1f} MB): {error.strerror}. Nothing half-written was left. Free "
+            "some space (`python -m memlib.store prune`) or choose a disk that has room (MEMLIB_HOME, MEMLIB_DATA)",
         ) from error
 
 
@@ -212,22 +247,30 @@ def find_or_make(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The artefact at this path, made first if it is missing or damaged.
 
-    Of several processes that want it, one makes it and the others wait. A damaged file is warned of by name.
+    Of several processes that want it, one makes it and the others wait. A damaged file is warned of by name. An
+    artefact that is there is read also where nothing can be written.
 
     Args:
         make: called without arguments where the artefact is wanted; returns arrays and header for `write`.
+
+    Raises:
+        OSError: It is to be made where nothing can be written; said before it is made.
+        NotMade: It is missing or damaged within `only_read`.
     """
     path = Path(path)
-    if (found := _find(path, warn=False)) is not None:
+    if (found := find(path)) is not None:
         return found
+    if _READ_ONLY.get():
+        raise NotMade(f"{path.stem} is neither published nor in the store, or damaged")
     with lock(path):
-        if (found := _find(path, warn=True)) is not None:  # another process made it meanwhile
+        if (found := find(path, warn=True)) is not None:  # another process made it meanwhile
             return found
         write(path, *make())
     return read(path)
 
 
-def _find(path: Path, warn: bool) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def find(path: Path, warn: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The artefact at this path; None where it is missing or damaged, of which it can warn."""
     try:
         return read(path)
     except FileNotFoundError:
@@ -251,10 +294,16 @@ def lock(path: Path) -> Iterator[None]:
     """Hold the path's lock, which this process may hold already; says so when it has to wait."""
     import filelock
 
-    held = lock_of(path)
     try:
+        held = lock_of(path)
         held.acquire(timeout=0)
-    except filelock.Timeout:
+    except OSError as error:  # filelock.Timeout is one, too
+        if not isinstance(error, filelock.Timeout):
+            raise OSError(
+                error.errno,
+                f"nothing can be written to {path.parent}: {error.strerror}. What lies there can be read; to make "
+                f"{path.name}, choose another place (MEMLIB_HOME, MEMLIB_DATA)",
+            ) from error
         logging.getLogger(__name__).warning("waiting for another process that is making %s", path)
         held.acquire()
     try:

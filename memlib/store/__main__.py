@@ -1,10 +1,11 @@
-"""python -m memlib.store list | verify | prune | publish --scale SCALE"""
+"""python -m memlib.store list | size | verify | prune [--scale SCALE] | publish --scale SCALE"""
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from memlib.store import CHECKPOINT, Damaged, home, peek, read, results, verified, write
@@ -24,7 +25,13 @@ def show() -> int:
         except Damaged:
             header = "DAMAGED"
         print(f"{kind:12}{path.stat().st_size / 1e6:9.2f} MB  {path}  {header[:160]}")
-    print(f"{len(_artefacts())} artefacts in {home()}")
+    return size()
+
+
+def size() -> int:
+    """How many artefacts there are, and how much room they take."""
+    found = _artefacts()
+    print(f"{len(found):,} artefacts, {sum(path.stat().st_size for path in found) / 1e6:,.1f} MB in {home()}")
     return 0
 
 
@@ -37,9 +44,9 @@ def verify() -> int:
     return 1 if damaged else 0
 
 
-def prune() -> int:
-    """Remove damaged files, drafts of killed processes, and checkpoints of finished encoders."""
-    freed = 0
+def prune(also: Iterable[Path] = (), why: str = "") -> int:
+    """Remove damaged files, drafts of killed processes, checkpoints of finished encoders; and others for a reason."""
+    freed = sum(_remove(path, path, lambda _: why) for path in sorted(also))
     for draft in sorted(home().rglob(".*.tmp")):
         freed += _remove(draft, draft.with_name(draft.name[1:-4]), lambda _: "was left by a killed process")
     for path in _artefacts():
@@ -99,12 +106,16 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; the exit code says whether all is well."""
     parser = argparse.ArgumentParser(prog="python -m memlib.store", description=f"Artefacts in {home()}.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, command in (("list", show), ("verify", verify), ("prune", prune), ("publish", publish)):
+    for command in (show, size, verify, prune, publish):
+        name = "list" if command is show else command.__name__
         added = commands.add_parser(name, help=(command.__doc__ or "").splitlines()[0])
         added.set_defaults(command=command)
-        if command is publish:
-            added.add_argument("--scale", required=True)
+        if command in (prune, publish):
+            why = "what this scale alone has left, too" if command is prune else "whose measurements"
+            added.add_argument("--scale", required=command is publish, help=why)
     chosen = vars(parser.parse_args(arguments))
+    if chosen["command"] is prune and (scale := chosen.pop("scale")):  # the book knows what is a scale's
+        return subprocess.call([sys.executable, "-m", "memlib.book", "prune", scale])
     return chosen.pop("command")(**chosen)
 
 

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from memlib.augment import augmentation
 from memlib.encoders import Encoder, Step
 from memlib.measure import PRECISIONS, as_images
+from memlib.measure.subjects import own
 from memlib.specs import nearest
 from memlib.surgery.silence import Placed, Units, _placed, _zeroed
 from memlib.taps import record
@@ -30,7 +31,7 @@ def silenced_features(
     changed since the variant before: along a curve of shares, each unit once.
 
     Args:
-        encoder: On its device. It runs in evaluation mode; its mode and weights are afterwards as they were.
+        encoder: On its device. A copy runs, in evaluation mode.
         variants: Each {layer of the encoder's table: indices}; {} for the encoder as it is.
         images: uint8, or float in 0..1, [N, 3, H, W]; or a data set. Brought to squares of their shorter side.
         batch: Images in a forward pass.
@@ -45,7 +46,7 @@ def silenced_features(
     """
     if precision not in PRECISIONS:
         raise nearest(precision, PRECISIONS, "precision")
-    pixels = as_images(images)
+    pixels, encoder = as_images(images), own(encoder).eval()
     stages = [stage for step in encoder.steps() for stage in _stages(step)]
     device = next(encoder.parameters()).device
     placed = [_placed(encoder, variant) for variant in variants]
@@ -55,22 +56,16 @@ def silenced_features(
     # what a variant silences in each stage, as a key; variants of equal keys up to a stage share all of it
     keys = [[_key(one, where, number) for number in range(len(stages))] for one in placed]
     found = torch.empty(len(variants), len(pixels), encoder.dim)
-    modes = {module: module.training for module in encoder.modules()}
-    try:
-        encoder.eval()
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
-            _Changes(),
-        ):
-            for start in range(0, len(pixels), batch):
-                x = prepare(pixels[start : start + batch].to(device), unused)
-                x = x.contiguous(memory_format=torch.channels_last)
-                for variant, output in _run(stages, placed, keys, range(len(variants)), x):
-                    found[variant, start : start + batch] = output.float().cpu()
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with (
+        torch.inference_mode(),
+        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
+        _Changes(),
+    ):
+        for start in range(0, len(pixels), batch):
+            x = prepare(pixels[start : start + batch].to(device), unused)
+            x = x.contiguous(memory_format=torch.channels_last)
+            for variant, output in _run(stages, placed, keys, range(len(variants)), x):
+                found[variant, start : start + batch] = output.float().cpu()
     return found
 
 

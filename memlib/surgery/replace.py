@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
+from memlib.measure.subjects import own
 from memlib.surgery.parts import parts
 
 
@@ -28,7 +28,7 @@ def replace(model: nn.Module, other: nn.Module, layers: Iterable[str]) -> nn.Mod
         ValueError: A layer has no parameters, or not the same ones in both models.
     """
     layers = [layers] if isinstance(layers, str) else list(layers)
-    result = deepcopy(model)
+    result = own(model)
     mine = parts(result, layers)
     try:
         theirs = parts(other, layers)

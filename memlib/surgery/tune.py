@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -14,8 +14,9 @@ from torch.nn.functional import cross_entropy
 from memlib.augment import augmentation
 from memlib.encoders import Encoder
 from memlib.measure import PRECISIONS, as_images
+from memlib.measure.subjects import own
 from memlib.probe import features
-from memlib.specs import nearest
+from memlib.specs import is_whole, nearest
 from memlib.surgery.parts import parts
 
 WARMUP = 0.1  # share of the steps
@@ -79,7 +80,7 @@ def tune(
     seed: int = 0,
     precision: str = "float32",
 ) -> Tuned:
-    """Fine-tune chosen layers of an encoder with a linear head on labelled images (paper A, Table 5).
+    """Fine-tune chosen layers of an encoder with a linear head on labelled images (LayerMem paper, Table 5).
 
     A copy is tuned; the encoder stays as it is. Everything that is not in `layers` is frozen: its parameters have no
     gradient, its BatchNorm is in evaluation mode and keeps its statistics, and all of it is the same bits afterwards.
@@ -113,19 +114,19 @@ def tune(
     if len(pixels) < 2:
         raise ValueError("one image: tuning needs two or more")
     for name, value, least in (("epochs", epochs, 1), ("batch", batch, 2), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_whole(value, least):
             raise ValueError(f"{name}={value!r}: allowed is a whole number of {least} or more")
-    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < float("inf"):
+    if isinstance(lr, bool) or not isinstance(lr, Real) or not 0 < lr < float("inf"):
         raise ValueError(f"lr={lr!r}: allowed is a number above 0")
     if precision not in PRECISIONS:
         raise nearest(precision, PRECISIONS, "precision")
 
-    made = deepcopy(encoder)
+    made = own(encoder)
     wanted = {p: p.requires_grad for p in made.parameters()}
     made.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # half the time on a processor
     chosen = {path: module for modules in parts(made, layers).values() for path, module in modules.items()}
     frozen, tuned = _cut(made, list(chosen))
-    prepare, draws = augmentation("none", min(pixels.shape[2:])), torch.Generator().manual_seed(seed)
+    prepare, draws = augmentation("none", min(pixels.shape[2:])), torch.Generator().manual_seed(int(seed))
     device = next((p.device for p in made.parameters()), torch.device("cpu"))
     cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
     with torch.no_grad(), cast:

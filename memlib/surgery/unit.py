@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from memlib.measure.subjects import own
+from memlib.specs import is_whole
 from memlib.surgery.parts import parts
+from memlib.taps import restore
 
 Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 WITH_UNITS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)  # the first axis of their weight is their units
@@ -60,25 +62,25 @@ def tune_unit(
         ArithmeticError: The loss is not finite.
     """
     names, units = rows_of(model, layer)
-    if unit is not None and (isinstance(unit, bool) or not isinstance(unit, int) or not 0 <= unit < units):
+    if unit is not None and (not is_whole(unit, 0) or unit >= units):
         raise ValueError(f"unit={unit!r} of layer {layer!r}: allowed are 0 to {units - 1}, or None for all of them")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+    if not is_whole(steps, 0):
         raise ValueError(f"steps={steps!r}: allowed is a whole number of 0 or more")
-    made = copy.deepcopy(model)
-    own = slice(None) if unit is None else slice(unit, unit + 1)
+    made = own(model)
+    mine = slice(None) if unit is None else slice(unit, unit + 1)
     before = {p: p.requires_grad for p in made.parameters()}
     modes = {module: module.training for module in made.modules()}
     made.eval().requires_grad_(False)
     whole = {name: made.get_parameter(name) for name in names}
-    rows = {name: p[own].clone().requires_grad_() for name, p in whole.items()}
+    rows = {name: p[mine].clone().requires_grad_() for name, p in whole.items()}
     tuner = optimizer(list(rows.values()))
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     if watch:
         watch(0, made)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(int(seed))
         for step in range(steps):
-            now = {name: _put(p, rows[name], own) for name, p in whole.items()}
+            now = {name: _put(p, rows[name], mine) for name, p in whole.items()}
             found = loss(*(functional_call(made, now, (view,)) for view in views(generator)))
             _check(found, layer, step)
             tuner.zero_grad()
@@ -86,13 +88,12 @@ def tune_unit(
             tuner.step()
             with torch.no_grad():
                 for name, p in whole.items():
-                    p[own] = rows[name]
+                    p[mine] = rows[name]
             if watch:
                 watch(step + 1, made)
     for p, wanted in before.items():
         p.requires_grad_(wanted)
-    for module, mode in modes.items():
-        module.training = mode
+    restore(modes)
     return made
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from memlib.augment import augmentation
 from memlib.encoders import Encoder
 from memlib.measure import as_images
+from memlib.measure.subjects import own
 from memlib.specs import nearest
 
 Variant = Mapping[str, str]  # {name of a step: name of the encoder that gives it}; the first encoder gives the others
@@ -52,8 +53,8 @@ def features(encoders: Mapping[str, Encoder], variants: Sequence[Variant], image
     prefixes), so that never more than a state for each step is kept.
 
     Args:
-        encoders: {name: encoder}, of one architecture and on one device. The first is the one that is changed. They
-            run in evaluation mode; their modes are afterwards as they were.
+        encoders: {name: encoder}, of one architecture and on one device. The first is the one that is changed.
+            Copies run, in evaluation mode.
         variants: Which steps come from another encoder.
         images: uint8, or float in 0..1, [N, 3, H, W]; or a data set. Brought to squares of their shorter side.
         batch: Images in a forward pass.
@@ -66,24 +67,18 @@ def features(encoders: Mapping[str, Encoder], variants: Sequence[Variant], image
         ValueError: The encoders have other steps than the first, or parameters of other shapes.
     """
     pixels = as_images(images)
+    encoders = {name: own(one).eval() for name, one in encoders.items()}
     names, chains = _chains(encoders)
     tree = _tree([_sources(variant, names, list(encoders)) for variant in variants])
     first = next(iter(encoders.values()))
     device = next(first.parameters()).device
     prepare, unused = augmentation("none", min(pixels.shape[2:])), torch.Generator()
     found = torch.empty(len(variants), len(pixels), first.dim)
-    modes = {module: module.training for one in encoders.values() for module in one.modules()}
-    try:
-        for one in encoders.values():
-            one.eval()
-        with torch.inference_mode():
-            for part, rows in zip(pixels.split(batch), torch.arange(len(pixels)).split(batch), strict=True):
-                x = prepare(part.to(device), unused)  # below: channels last, half as fast again on a processor
-                for leaf, output in _run(tree, chains, x.contiguous(memory_format=torch.channels_last)):
-                    found[leaf, rows[0] : rows[-1] + 1] = output.float().cpu()
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with torch.inference_mode():
+        for part, rows in zip(pixels.split(batch), torch.arange(len(pixels)).split(batch), strict=True):
+            x = prepare(part.to(device), unused)  # below: channels last, half as fast again on a processor
+            for leaf, output in _run(tree, chains, x.contiguous(memory_format=torch.channels_last)):
+                found[leaf, rows[0] : rows[-1] + 1] = output.float().cpu()
     return found
 
 

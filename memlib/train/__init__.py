@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memlib import data, processes, splits, store
+from memlib import data, splits, store
 from memlib.augment import Augmentation, augmentation
 from memlib.encoders import Encoder, from_spec
 from memlib.objectives import BUILDERS, Objective, build_objective
-from memlib.private import Private
 from memlib.specs import EncoderSpec, half
-from memlib.train import checkpoints, steps
-from memlib.train.steps import circumstances
+from memlib.train import checkpoints, processes, steps
+from memlib.train.private import Private
+from memlib.train.steps import circumstances, device, processor
 
 __all__ = [
     "SAVE_EVERY",
     "Diverged",
-    "along",
     "artefact",
     "circumstances",
+    "device",
     "encoder",
     "initial",
+    "processor",
+    "restored",
     "train",
     "training_points",
     "views_of",
@@ -59,10 +62,16 @@ def encoder(spec: EncoderSpec, root: str | Path | None = None, save_every: float
         ValueError: The data set has fewer points than the spec needs, or fewer than a batch.
     """
     arrays, header = artefact(spec, root, save_every)
+    built = restored(spec, arrays)
+    built.made = header
+    return built
+
+
+def restored(spec: EncoderSpec, arrays: Mapping[str, Tensor]) -> Encoder:
+    """The encoder of a spec, in evaluation mode, from what the store keeps of its training."""
     built = initial(spec)
     part = f"{getattr(BUILDERS[spec.framework], 'measured', 'encoder')}."
     built.load_state_dict({k.removeprefix(part): v for k, v in arrays.items() if k.startswith(part)})
-    built.made = header
     return built.eval()
 
 
@@ -77,23 +86,9 @@ def artefact(
     path = folder / f"{spec.key(train_set.fingerprint)}.safetensors"
     made = processes.find_or_make(path, lambda: train(spec, train_set, state, save_every, root))
     if spec.stop is None and processes.rank() == 0:
-        state.unlink(missing_ok=True)
+        with suppress(OSError):  # a store may only be read
+            state.unlink(missing_ok=True)
     return made
-
-
-def along(spec: EncoderSpec, every: int) -> Iterator[EncoderSpec]:
-    """The specs of the encoders along a training, before it and after `every` epochs each: Fig. 4 takes 5.
-
-    Each is an artefact of its own, which the training that is asked for in this order only passes once.
-
-    Raises:
-        ValueError: `every` is below 1.
-    """
-    if every < 1:
-        raise ValueError(f"every={every!r}: allowed is 1 and more epochs")
-    for epoch in range(0, spec.end, every):
-        yield replace(spec, stop=epoch)
-    yield spec
 
 
 def initial(spec: EncoderSpec) -> Encoder:
@@ -114,7 +109,7 @@ def training_points(spec: EncoderSpec, n: int) -> Tensor:
     Raises:
         ValueError: The splits need more points than there are.
     """
-    pool = torch.arange(n) if spec.subset is None else splits.choose(n, spec.subset, spec.split_seed)
+    pool = torch.arange(n) if spec.subset is None else splits.choose(n, spec.subset, spec.split_seed, spec.pool)
     if part := half(spec.points):
         k, of = part
         return pool[splits.halves(len(pool), k, of, spec.split_seed)[0]]
@@ -147,6 +142,7 @@ def train(
     mine = processes.share(spec, steps.BLOCK)
     total, end = spec.epochs * batches.per_epoch, spec.end * batches.per_epoch
 
+    steps.keep_memory()
     precision = steps.precision_of(spec.precision)
     fabric = processes.fabric(precision)
     with torch.random.fork_rng(devices=[]):

@@ -14,8 +14,9 @@ import sys
 import traceback
 from pathlib import Path
 
-from memlib import processes, store, train
+from memlib import store, train
 from memlib.specs import EncoderSpec
+from memlib.train import processes
 
 
 def spec_of(parts: list[str]) -> EncoderSpec:

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memlib import processes, store
+from memlib import store
 from memlib.objectives import Objective
+from memlib.train import processes
 
 
 def checkpoint_of(path: Path) -> Path:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
 import logging
 import platform
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from memlib import processes
 from memlib.objectives import Objective
+from memlib.progress import bar
 from memlib.specs import EncoderSpec
+from memlib.train import processes
 
 log = logging.getLogger("memlib")
 BLOCK = 512  # points whose views are drawn together: what each of several processes can draw by itself
@@ -56,6 +59,17 @@ def views(objective: Objective, images: Tensor, labels: Tensor, seed: int, step:
     return list(blocks[0]) if len(blocks) == 1 else [torch.cat(same) for same in zip(*blocks, strict=True)]
 
 
+def keep_memory() -> None:
+    """Let glibc keep what a step frees for the next one; other allocators are left as they are.
+
+    By its defaults it hands large blocks back at once, and the system clears every page of them anew in each step.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
+
+
 def build_optimizer(objective: Objective, spec: EncoderSpec) -> torch.optim.Optimizer:
     """AdamW, SGD or LARS; biases and norms are neither decayed nor, by LARS, adapted."""
     from lightly.models.utils import get_weight_decay_parameters
@@ -95,9 +109,24 @@ def precision_of(name: str) -> str:
     return {"bfloat16": "bf16-mixed", "float32": "32-true"}[name]
 
 
+def device() -> torch.device:
+    """The GPU where there is one, otherwise the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 def circumstances(device: torch.device, precision: str) -> dict[str, Any]:
     """Date, device, threads and versions: what a page says about how a result came about."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    if device.type == "cpu":
+        name += f", {torch.backends.cpu.get_cpu_capability()}"  # the instructions taken, which round differently
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "device": f"{device.type} ({name})",
@@ -111,12 +140,9 @@ class Progress:
     """A bar on a terminal; elsewhere a line in the log now and then, and nothing on a page."""
 
     def __init__(self, spec: EncoderSpec, start: int, total: int) -> None:
-        from tqdm import tqdm
-
         self.name = f"{spec.framework} {spec.arch} {spec.dataset} {spec.points} seed {spec.seed}"
         self.total = total
-        silent = True if processes.rank() else None  # None: where there is no terminal
-        self.bar = tqdm(total=total, initial=start, desc=self.name, unit="step", disable=silent, leave=False)
+        self.bar = bar(total, self.name, "step", initial=start, disable=processes.rank() > 0)
         self.said = time.monotonic() - 25  # the first line after 5 s, then every 30
         if start:
             log.info("%s: continues at step %d of %d", self.name, start, total)

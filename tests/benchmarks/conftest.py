@@ -3,7 +3,6 @@
 import datetime
 import json
 import os
-import platform
 import re
 import statistics
 import time
@@ -18,10 +17,9 @@ def machine() -> str:
     """Processor, cores, torch and day."""
     import torch
 
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, {datetime.date.today()}"
+    from memlib import train
+
+    return f"{train.processor()}, {os.cpu_count()} cores, torch {torch.__version__}, {datetime.date.today()}"
 
 
 @pytest.fixture

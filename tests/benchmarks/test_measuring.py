@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from memlib import build_encoder, load, measure
-from memlib.passes import BLOCK, Views
+from memlib.measure.views import BLOCK, Views
 
 POINTS, VIEWS, ROUNDS = 2 * BLOCK, 10, 5
 TARGETS = {  # shares of the bare forward's throughput

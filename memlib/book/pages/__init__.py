@@ -1,0 +1,1 @@
+"""One file a page: its claims, what it shows, what it concludes."""

@@ -1,0 +1,1 @@
+"""Tests of experiments; a package, as the pages' tests have the same names."""
