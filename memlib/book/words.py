@@ -47,6 +47,11 @@ class Scale:
         mean, low, high = (self.value(x) for x in (found.mean, *ends))
         return format(replace(found, mean=mean, low=low, high=high), f".{self.digits}f")
 
+    @property
+    def apart(self) -> str:
+        """The unit of a difference of two such numbers: of two shares, percentage points."""
+        return DIFFERENCE.unit if self.unit == SHARE.unit else self.unit
+
     def value(self, x: float) -> float:
         """The number on this scale."""
         return float(np.tanh(x)) if self.log_ratio else x * self.factor
@@ -55,6 +60,7 @@ class Scale:
 SSLMEM = Scale(log_ratio=True)
 POINTS = Scale(1, 100, " points", limits=(-1, 1))  # of accuracy, given as a share
 SHARE = Scale(0, 100, " %", limits=(-1, 1))
+DIFFERENCE = replace(SHARE, unit=" percentage points")  # of two shares
 TAU = Scale(2, limits=(-1, 1))
 
 

@@ -14,7 +14,7 @@ from memlib.book.pieces import Piece, Pieces
 from memlib.book.rankings import same_points
 from memlib.book.runs import Runs, experiment
 from memlib.book.study import NUMBERED, Joined, Study, design, join, so_far
-from memlib.book.words import SHARE, TAU
+from memlib.book.words import DIFFERENCE, SHARE, TAU
 from memlib.pairs import S_C, S_I
 from memlib.stats import Interval
 
@@ -161,9 +161,9 @@ def strength(study: Study, _: Runs, weak: Study, strong: Study, *__: Study) -> d
     paper="overlap of the most memorized points from 69 to 90 %",
     ids=("A44",),
     source=TABLE_28,
-    above="[Beyond|Below] chance {} of layer {part}'s most memorized points are the same",
+    above="The overlap of layer {part}'s most memorized points [exceeds|falls short of] chance by {}",
     control="On points that no encoder saw it is {}",
-    scale=SHARE,
+    scale=DIFFERENCE,
     parts="layers",
 )
 def initialization(study: Study, *others: Any) -> Found:

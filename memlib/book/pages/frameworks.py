@@ -22,7 +22,7 @@ from memlib.book.estimates import (
     untrained,
 )
 from memlib.book.study import Study, design, join
-from memlib.book.words import SHARE, TAU, Scale
+from memlib.book.words import DIFFERENCE, TAU, Scale
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,7 +169,7 @@ def magnitude(studies: Families) -> dict[str, Effect]:
     source=FIG_12,
     ids=("A37",),
     above="Between {part} the share beyond unseen points differs by {}",
-    scale=SHARE,
+    scale=DIFFERENCE,
     parts="pairs of frameworks",
 )
 def count(studies: Families) -> dict[str, Effect]:

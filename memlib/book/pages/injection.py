@@ -13,7 +13,7 @@ from memlib.book.cuts.inserted import UNITS, WAYS, Inserted, inserted
 from memlib.book.estimates import Estimate
 from memlib.book.runs import Runs
 from memlib.book.verdicts import NOTHING_LEARNED
-from memlib.book.words import SHARE, Scale
+from memlib.book.words import DIFFERENCE, Scale
 from memlib.stats import number
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ RISES: Any = EACH | {
 }
 STAYS: Any = EACH | {
     "above": "With the {part} tuned it is so at {} [more|fewer] epochs than by chance",
-    "scale": SHARE,
+    "scale": DIFFERENCE,
 }
 NO_SILENT = NotJudged("No unit of these encoders is silent.")
 

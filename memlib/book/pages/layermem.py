@@ -14,7 +14,7 @@ from memlib.book.estimates import Estimate, deltas, level, mean, mirrored, most_
 from memlib.book.rankings import EXTREME, agreement, disagree, near, overlap, tau
 from memlib.book.study import NUMBERED, Study
 from memlib.book.verdicts import HOLDS
-from memlib.book.words import SHARE, TAU, Scale
+from memlib.book.words import DIFFERENCE, SHARE, TAU, Scale
 from memlib.pairs import S_E, S_S
 from memlib.stats import Interval
 
@@ -224,7 +224,7 @@ def spread(study: Study) -> Found:
     source=TABLE_3,
     above="Neighbours share {} [more|less] of the most memorized points than distant layers",
     control=NEITHER,
-    scale=SHARE,
+    scale=DIFFERENCE,
 )
 def top(study: Study) -> Effect:
     return near(study.convolutions, overlap)

@@ -12,7 +12,7 @@ from memlib.book.claims import Effect, Page
 from memlib.book.estimates import Estimate, accuracy, mean, member_rate, of, rank, unit_score, unitmem, untrained
 from memlib.book.pieces import Pieces
 from memlib.book.study import Joined, Study, design, join
-from memlib.book.words import POINTS, SHARE, TAU, UNSEEN, Scale
+from memlib.book.words import DIFFERENCE, POINTS, TAU, UNSEEN, Scale
 from memlib.stats import number
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def points(joined: Pieces[Joined]) -> dict[str, Effect]:
     ids=("A83",),
     above="In layer {part} the share under the diagonal [exceeds one|falls short of] half by {}",
     control=UNSEEN,
-    scale=SHARE,
+    scale=DIFFERENCE,
     parts="layers",
 )
 def diagonal(joined: Pieces[Joined]) -> dict[str, Effect]:

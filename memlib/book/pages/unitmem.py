@@ -12,7 +12,7 @@ from memlib.book.claims import Effect, Judged, Page
 from memlib.book.estimates import HIGH, beyond_chance, member_rate, rank, share_high, unitmem, untrained
 from memlib.book.study import Study
 from memlib.book.verdicts import HOLDS
-from memlib.book.words import SHARE, TAU
+from memlib.book.words import DIFFERENCE, SHARE, TAU
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ page = Page("05_1_unitmem", source="LayerMem paper, section 5.1 and Fig. 3", tak
     paper="UnitMem alone, without unseen points or another control",
     ids=("A69",),
     above="{} [more|fewer] of layer {part}'s units prefer training points than by chance",
-    scale=SHARE,
+    scale=DIFFERENCE,
     parts="layers",
 )
 def spread(study: Study) -> dict[str, Effect]:

@@ -38,8 +38,8 @@ def _decides(one: Judged) -> str:
     v, scale = one.verdict, one.claim.words.scale
     if v.effect is None or v.verdict == UNJUDGED:
         return ""
-    words = "Minus its control: " if v.control else ""
-    return f"{words}{scale.span(v.effect, 2 if v.control else 1)}{scale.unit}, p = {number(v.corrected_p)}."
+    words, terms, unit = ("Minus its control: ", 2, scale.apart) if v.control else ("", 1, scale.unit)
+    return f"{words}{scale.span(v.effect, terms)}{unit}, p = {number(v.corrected_p)}."
 
 
 def _details(one: Judged) -> str:
@@ -65,7 +65,10 @@ def _details(one: Judged) -> str:
         }
         for name, part in parts.items()
     ]
-    return source + table(rows, kept=False).data
+    corrections = "p, corrected: by Holm for the claims of the page" + (
+        "; of a part that does not hold, also by Bonferroni for the parts." if v.parts else "."
+    )
+    return source + table(rows, kept=False).data + f"<p class='source'>{corrections}</p>"
 
 
 def badge(verdict: str, words: str = "") -> str:
