@@ -17,8 +17,8 @@ from memlib.specs import EncoderSpec
 from memlib.train import steps
 
 TARGET = 3.0  # times lightly's own recipe
-# Times the step with ordinary convolutions. In float32 there are fewer products to make, on any processor. In bfloat16
-# one kernel is taken instead of another: 1.4 times as fast with AMX, 1.0 to 1.1 on an AMD EPYC (AVX-512), slower nowhere
+# Times the step with ordinary convolutions. In float32 there are fewer products to make, on any processor. In
+# bfloat16 it is one kernel for another: 1.4 times as fast with AMX, 1.0 to 1.1 on an AMD EPYC, slower nowhere
 ORDINARY = {"float32": 1.5, "bfloat16": 1.3}
 BATCHES = 50, 125
 STEPS, ROUNDS = 8, 5

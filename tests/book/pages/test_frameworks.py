@@ -56,7 +56,7 @@ def test_frameworks_that_memorize_nothing_are_not_judged():
 
 @pytest.mark.parametrize("draw", ["units", "controls"])
 def test_figures_are_legible(alike, draw):
-    assert_legible(getattr(frameworks, draw), alike)
+    assert_legible(getattr(frameworks, draw), alike, axes=draw == "units")
 
 
 def test_the_papers_rows_stand_beside_ours(alike):
