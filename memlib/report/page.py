@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN = 40  # rows of a table on the page and in a terminal; its CSV has all
-GREY = "#797979"  # reads on white and on near-black
+GREY = "#767676"  # contrast 4.5 and more on white and on black
 STYLE = """
 :root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:auto;padding:1rem}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2rem .7rem;text-align:right}
 td:first-child,th:first-child{text-align:left;position:sticky;left:0;background:Canvas}
 tr{border-bottom:1px solid #8884}
-.wide{overflow-x:auto}.wide>img{max-width:none;width:auto;min-width:100%}
+@media(prefers-color-scheme:dark){.wide>img{background:#000}}.wide{overflow-x:auto}.wide>img{max-width:none;width:auto;min-width:100%}
 .images{display:grid;grid-template-columns:repeat(auto-fill,minmax(7rem,1fr));gap:1rem}
 figure{margin:0;font-size:.8rem;overflow-wrap:anywhere}figure img{width:100%;image-rendering:auto}
 """

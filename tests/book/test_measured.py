@@ -210,14 +210,16 @@ def test_what_was_run_is_told_from_the_headers(halves):
 
 def test_what_was_run_names_every_machine_and_precision_with_how_many_encoders_it_trained(halves):
     trained = [t.header["training"] for t in halves.tables]
-    [precision], [device] = ({one[key] for one in trained} for key in ("precision", "device"))
+    [precision], [device], [threads] = ({one[key] for one in trained} for key in ("precision", "device", "threads"))
     assert halves.ran()["training"].endswith(f"; {precision}")
-    assert halves.ran()["cost"].endswith(f" on {device}, 1 thread an encoder")
-    moved = dict(trained[-1], precision="other-mixed", device="another", threads=2)
+    assert f" on {device}, {threads} thread" in halves.ran()["cost"]
+    moved = dict(trained[-1], precision="other-mixed", device="another", threads=threads + 1)
     last = dataclasses.replace(halves[-1].g, header=halves[-1].g.header | {"training": moved})
     ran = dataclasses.replace(halves, pieces=[*halves[:-1], dataclasses.replace(halves[-1], g=last)]).ran()
     assert ran["training"].endswith(f"; {precision} ({len(trained) - 1}), other-mixed (1)")
-    assert ran["cost"].endswith(f" on {device} ({len(trained) - 1}), another (1), 1 to 2 threads an encoder")
+    assert ran["cost"].endswith(
+        f" on {device} ({len(trained) - 1}), another (1), {threads} to {threads + 1} threads an encoder"
+    )
 
 
 def test_a_second_reading_makes_nothing_and_gives_the_same_numbers(tmp_path, monkeypatch):

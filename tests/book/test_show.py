@@ -2,17 +2,19 @@
 
 import base64
 import re
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from legible import assert_legible
+from matplotlib.colors import to_rgb
 
 from memlib.book import show
 from memlib.book.claims import Claim, Judged
 from memlib.book.show import chart, numbers
-from memlib.book.show.style import name_points
+from memlib.book.show.style import GREY, name_points
 from memlib.book.verdicts import NOTHING_MEMORIZED, Verdict
 from memlib.book.words import Scale, Words
 from memlib.stats import Interval, over_pairs, unbounded
@@ -284,6 +286,41 @@ def test_the_page_offers_its_numbers_as_csv_with_bounds_beside_the_means():
     assert base64.b64decode(re.findall("base64,([^']+)'", show.downloads().data)[2]).decode() == "layer,n\n2,4\n"
     show.style()
     assert not numbers.kept()
+
+
+def test_every_kind_of_figure_offers_its_numbers():
+    show.style()
+    show.heat({"τ": {("1", "2"): 0.5}}, "layer", "layer")
+    show.scatter({"f": {"8": (Interval(0.2, 0.1, 0.4, 4, 100, 0.1), 3.0)}}, "memory", "cost")
+    show.scatter({"f": {"": (np.arange(3), np.arange(3))}}, "a cloud", "has none")
+    show.spreads({"seen": {"8": np.arange(5.0)}}, "layer", "UnitMem")
+    show.histograms({"seen": [0.1, 0.1, 0.9]}, "UnitMem", bins=2, limits=(0, 1))
+    found = {words: csv.splitlines() for words, csv in numbers.kept().items()}
+    assert found == {
+        "layer by layer, as colours": ["panel,row,column,value", "τ,1,2,0.5"],
+        "cost against memory": ['series,name,memory,"memory, low","memory, high",cost', "f,8,0.2,0.1,0.4,3"],
+        "UnitMem by layer, quantiles": ["series,layer,2.5 %,25 %,50 %,75 %,97.5 %", "seen,8,0.1,1,2,3,3.9"],
+        "share of the units by UnitMem": [
+            "series,from,to,share",
+            "seen,0,0.5,0.66667",
+            "seen,0.5,1,0.33333",
+        ],
+    }
+
+
+def test_figures_text_is_legible_on_white_and_on_the_ground_that_they_have_in_the_dark():
+    """WCAG's contrast of 4.5; the ground is that of the book's style sheet."""
+
+    def luminance(colour):
+        channels = np.array(to_rgb(colour))
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    sheet = (Path(__file__).parents[2] / "book/_static/pages.css").read_text()
+    [ground] = re.findall(r'data-theme="dark"\].* div.cell_output img { background: (\S+) ', sheet)
+    text = luminance(GREY)
+    assert (1 + 0.05) / (text + 0.05) >= 4.5
+    assert (text + 0.05) / (luminance(ground) + 0.05) >= 4.5
 
 
 def judged(*words, why="It is .5. None came near."):

@@ -168,12 +168,28 @@ def spreads(
         name_places(ax, list(at))
         for j, (n, values) in enumerate(part.items()):
             where = _at(values, at) + 0.72 / max(3, len(part)) * (j - (len(part) - 1) / 2)
-            q = np.array([np.quantile(np.asarray(v), [0.025, 0.25, 0.5, 0.75, 0.975]) for v in values.values()])
+            q = np.array([_quantiles(v) for v in values.values()])
             ax.vlines(where, q[:, 0], q[:, 4], color=look[n]["color"], linewidth=1)
             ax.vlines(where, q[:, 1], q[:, 3], color=look[n]["color"], linewidth=3.5)
             ax.plot(where, q[:, 2], look[n]["marker"], color=look[n]["color"], markersize=5.5, label=n)
 
-    return chart(panels(series, 2), draw, x, y, 3.1, **options)
+    parts = panels(series, 2)
+    numbers.keep(
+        f"{y} by {x}, quantiles",
+        [
+            {**({"panel": title} if title else {}), "series": label, x: place}
+            | dict(zip(("2.5 %", "25 %", "50 %", "75 %", "97.5 %"), _quantiles(scores), strict=True))
+            for title, part in parts.items()
+            for label, values in part.items()
+            for place, scores in values.items()
+        ],
+    )
+    return chart(parts, draw, x, y, 3.1, **options)
+
+
+def _quantiles(scores: ArrayLike) -> np.ndarray:
+    found: np.ndarray = np.quantile(np.asarray(scores), [0.025, 0.25, 0.5, 0.75, 0.975])
+    return found
 
 
 def histograms(
@@ -196,11 +212,24 @@ def histograms(
     parts = panels(series, 1)
     scores = np.concatenate([np.ravel(v) for part in parts.values() for v in part.values()])
     low, high = options.setdefault("limits", tuple(np.quantile(scores, [0.005, 0.995])))
+    edges = np.linspace(low, high, bins + 1)
+
+    def shares(values: ArrayLike) -> np.ndarray:
+        return np.histogram(np.ravel(values), edges)[0] / np.size(values)
+
+    numbers.keep(
+        f"{y} by {x}",
+        [
+            {**({"panel": title} if title else {}), "series": label, "from": start, "to": end, "share": share}
+            for title, part in parts.items()
+            for label, values in part.items()
+            for start, end, share in zip(edges, edges[1:], shares(values), strict=False)
+        ],
+    )
 
     def draw(ax: Axes, part: Mapping[str, ArrayLike], look: Look) -> None:
         for n, values in part.items():
-            edges, line = np.linspace(low, high, bins + 1), LINES[list(look).index(n) % len(LINES)]  # type: ignore
-            counts = np.histogram(np.ravel(values), edges)[0] / np.size(values)
-            ax.stairs(counts, edges, color=look[n]["color"], linestyle=line, linewidth=1.8, label=n)
+            line = LINES[list(look).index(n) % len(LINES)]
+            ax.stairs(shares(values), edges, color=look[n]["color"], linestyle=line, linewidth=1.8, label=n)
 
     return chart(parts, draw, x, y, 1.8 if len(parts) > options.get("columns", 1) else 2.9, "x", "xy", **options)

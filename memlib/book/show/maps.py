@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from memlib.book.show import numbers
 from memlib.book.show.chart import Look, Options, bounds, chart, errors, panels
 from memlib.book.show.style import GREY, WIDTH, name_points, shown_once
 from memlib.stats import number
@@ -68,6 +69,14 @@ def heat(
         ax.set(xlabel=x, ylabel=y)
         ax.tick_params(length=0, rotation=0)
         ax.grid(False)
+    numbers.keep(
+        f"{y} by {x}, as colours",
+        [
+            {**({"panel": title} if title else {}), "row": row, "column": column, "value": value}
+            for title, part in parts.items()
+            for (row, column), value in part.items()
+        ],
+    )
     return shown_once(figure)
 
 
@@ -111,6 +120,16 @@ def scatter(
             ax.set(aspect="equal", xlim=options.get("limits"))
         ax.set_xscale("log" if log else "linear")
 
+    numbers.keep(
+        f"{y} against {x}",
+        [
+            {**({"panel": title} if title else {}), "series": label, "name": name, x: across, y: up}
+            for title, part in parts.items()
+            for label, points in part.items()
+            for name, (across, up) in points.items()
+            if not np.ndim(across)  # a cloud of all units is no table
+        ],
+    )
     height = WIDTH / min(columns, len(parts)) + 0.2 if diagonal else 2.6 if len(parts) > columns else 3.9
     figure = chart(parts, draw, x, y, height, "y", "xy", **options)
     for ax, part in zip(figure.axes, parts.values(), strict=True):

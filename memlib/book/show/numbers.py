@@ -20,6 +20,8 @@ def start() -> None:
 
 def keep(words: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Keep the numbers of a table or figure: an interval takes three columns, its bounds beside the mean."""
+    if not rows:
+        return
     spread = [{k: v for column, value in row.items() for k, v in _columns(column, value)} for row in rows]
     file = io.StringIO()
     writer = csv.DictWriter(file, list(dict.fromkeys(k for row in spread for k in row)), lineterminator="\n")
