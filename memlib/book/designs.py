@@ -120,15 +120,21 @@ def sweep(scale_name: str, name: str) -> dict[str, str]:
     return arms
 
 
-def looks(scale_name: str, design: str) -> tuple[int, ...]:
-    """Numbers of pairs at which a design is judged, as its scale plans them in `looks`; none: once, with all.
+def looks(scale_name: str, name: str) -> tuple[int, ...]:
+    """Numbers of pairs at which a design is judged, or of runs at which an experiment is, as its scale plans them in
+    `looks`; none: once, with all.
 
     Raises:
+        KeyError: The scale has no such design or experiment.
         ValueError: They are not whole numbers that rise.
     """
-    found = scale(scale_name)["designs"][design].get("looks", [])
+    sizes = scale(scale_name)
+    known = sizes["designs"] | (sizes.get("experiments") or {})
+    if name not in known:
+        raise nearest(name, known, f"design or experiment of scale {scale_name}")
+    found = known[name].get("looks", [])
     if not all(is_whole(k, 2) for k in found) or found != sorted(set(found)):
-        raise ValueError(f"looks={found!r} of design {design!r}: allowed are rising whole numbers of pairs from 2 on")
+        raise ValueError(f"looks={found!r} of {name!r}: allowed are rising whole numbers of pairs from 2 on")
     return tuple(found)
 
 

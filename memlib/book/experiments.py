@@ -112,7 +112,7 @@ KINDS = {
     "ablation": Kind(1, {"points": Choice("points of a set", all=True), "views": VIEWS}),
 }
 RUNS = {"runs": Choice("runs"), "probe_points": Choice("training images of a probe", all=True)}  # of every kind
-COMMON = ("kind", "resources", "roles", "runs", "probe", "probe_points")
+COMMON = ("kind", "resources", "looks", "roles", "runs", "probe", "probe_points")
 
 
 @dataclass(frozen=True)
@@ -186,9 +186,9 @@ class Experiment:
 def experiments(scale_name: str, only: str | None = None, **overrides: Any) -> dict[str, list[Experiment]]:
     """The experiments of a scale, by name: the runs of each.
 
-    A scale's file has them as `{kind, roles: {f: base.f, donor: donors}, runs, probe, probe_points, ...}`. Run i
-    takes f (`base.f`), or g, of the design's pair i; or the i-th encoder of the design (`donors`), f and g of the
-    first pair first. With `.untrained` behind it, the same before training.
+    A scale's file has them as `{kind, roles: {f: base.f, donor: donors}, runs, looks, probe, probe_points, ...}`.
+    Run i takes f (`base.f`), or g, of the design's pair i; or the i-th encoder of the design (`donors`), f and g of
+    the first pair first. With `.untrained` behind it, the same before training.
 
     Args:
         only: The experiment that overrides are for; None: all that know them.
@@ -200,7 +200,7 @@ def experiments(scale_name: str, only: str | None = None, **overrides: Any) -> d
     """
     sizes = scale(scale_name)
     found = {}
-    known = {*COMMON[3:], *(name for kind in KINDS.values() for name in kind.choices)}
+    known = {*COMMON[4:], *(name for kind in KINDS.values() for name in kind.choices)}
     for name in overrides:
         if name not in known:
             raise nearest(name, sorted(known), "override")

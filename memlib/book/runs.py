@@ -60,8 +60,8 @@ class Runs(Pieces[Run]):
 
     @property
     def looks(self) -> tuple[float, ...]:
-        """As `Study.looks`, of the design of the encoders f, which need not be measured for it."""
-        return designs.shares(designs.looks(self.scale, self._design), len(self)) if self.pieces else ()
+        """As `Study.looks`, of the experiment's own plan."""
+        return designs.shares(designs.looks(self.scale, self.experiment), len(self)) if self.pieces else ()
 
     @property
     def _design(self) -> str:

@@ -57,7 +57,7 @@ def test_every_scale_has_the_designs_of_every_notebook(scale):
     assert wanted <= {*plan.designs(scale), *plan.experiments(scale)}
 
 
-@pytest.mark.parametrize("design", ["halves", "base"])
+@pytest.mark.parametrize("design", ["base", "resnet18"])
 def test_what_was_published_keeps_its_keys(design):
     for pair in plan.pairs("laptop", design):
         for m in (pair.f, pair.g, pair.f_untrained, pair.g_untrained):
@@ -105,9 +105,11 @@ def test_a_design_says_at_which_numbers_of_pairs_it_is_judged(tmp_path):
     assert plan.shares((6, 12), 4) == (4 / 12,)
     assert plan.shares((6, 12), 18) == (6 / 18, 12 / 18, 1.0)
     assert plan.shares((), 4) == ()
+    assert plan.looks("laptop", "ablation") == plan.looks("laptop", "base")  # an experiment has a plan of its own
+    assert plan.looks("laptop", "replacement") == ()
     own = tmp_path / "own.yaml"
     own.write_text("designs: {mine: {kind: halves, looks: [6, 4]}}")
-    with pytest.raises(ValueError, match=r"looks=\[6, 4\] of design 'mine'"):
+    with pytest.raises(ValueError, match=r"looks=\[6, 4\] of 'mine'"):
         plan.looks(str(own), "mine")
 
 
