@@ -106,7 +106,7 @@ def test_a_design_says_at_which_numbers_of_pairs_it_is_judged(tmp_path):
     assert plan.shares((6, 12), 18) == (6 / 18, 12 / 18, 1.0)
     assert plan.shares((), 4) == ()
     assert plan.looks("laptop", "ablation") == plan.looks("laptop", "base")  # an experiment has a plan of its own
-    assert plan.looks("laptop", "replacement") == ()
+    assert plan.looks("laptop", "pruning") == ()
     own = tmp_path / "own.yaml"
     own.write_text("designs: {mine: {kind: halves, looks: [6, 4]}}")
     with pytest.raises(ValueError, match=r"looks=\[6, 4\] of 'mine'"):
