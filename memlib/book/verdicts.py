@@ -267,6 +267,6 @@ def _text(words: Words, v: Verdict, t: Tests) -> str:
         second = f"Of {len(v.parts)} {words.parts}, {held} hold{'s' if held == 1 else ''}"
         if v.verdict == HOLDS:
             second = f"It is the least certain of {len(v.parts)} {words.parts}"
-    elif v.verdict == FAILS and x * sign > 0 and v.margin:
+    elif v.verdict == FAILS and v.margin and x * sign > -v.margin:
         second = f"At least {margin} would matter"
     return said(v.verdict, first, second)

@@ -239,6 +239,6 @@ def answer(runs: Runs) -> str:
         runs.over(mean(*(more(choice("layermem", k), choice("least", k), start) for k in COUNTS))) for start in STARTS
     )
     return (
-        f"Tuning the layers that memorize most yields {trained:%} points of accuracy more (negative: fewer) than "
-        f"tuning as many of the least memorizing; in encoders that were never trained it is {before:%}."
+        f"The accuracy after tuning the layers that memorize most, minus that after tuning as many of the least "
+        f"memorizing, is {trained:%} points; in encoders that were never trained it is {before:%}."
     )

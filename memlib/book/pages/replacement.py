@@ -318,6 +318,6 @@ def answer(runs: Runs) -> str:
     """What the most memorizing layers cost beyond the least, and what g's cost in their place."""
     donor, g = (runs.over(most_less_least(lost, role)) for role in ("donor", "g"))
     return (
-        f"Replacing the {SIZE} layers that memorize most costs {donor:%} points of accuracy more (negative: fewer) "
-        f"than the {SIZE} that memorize least; with layers of an encoder of the same data set it is {g:%}."
+        f"The accuracy lost with the {SIZE} layers that memorize most, minus that with the {SIZE} that memorize "
+        f"least, is {donor:%} points; where layers of an encoder of the same data set stand in it is {g:%}."
     )

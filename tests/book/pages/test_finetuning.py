@@ -139,4 +139,4 @@ def test_tables_set_the_paper_beside_ours_and_name_what_each_run_chose():
 def test_the_answer_has_what_untrained_encoders_yield_as_well():
     said = finetuning.answer(runs(PAPER, PAPER, NONE))
     assert "nan" not in said
-    assert re.search(r"yields \d+\.\d \[.*in encoders that were never trained", said)
+    assert re.search(r"is \d+\.\d \[.*in encoders that were never trained", said)

@@ -179,4 +179,4 @@ def test_tables_set_the_paper_beside_ours():
 def test_the_answer_has_what_layers_of_the_same_data_set_cost_as_well(count):
     said = replacement.answer(runs(count=count, same=MEMORY))
     assert "nan" not in said
-    assert said.startswith("Replacing the 3 layers that memorize most costs ")
+    assert said.startswith("The accuracy lost with the 3 layers that memorize most, minus that with the 3")
