@@ -212,7 +212,7 @@ def histograms(
     parts = panels(series, 1)
     scores = np.concatenate([np.ravel(v) for part in parts.values() for v in part.values()])
     low, high = options.setdefault("limits", tuple(np.quantile(scores, [0.005, 0.995])))
-    edges = np.linspace(low, high, bins + 1)
+    edges = np.linspace(low, high, bins + 1)  # type: ignore[arg-type]
 
     def shares(values: ArrayLike) -> np.ndarray:
         return np.histogram(np.ravel(values), edges)[0] / np.size(values)
