@@ -186,7 +186,8 @@ def test_a_committed_page_comes_out_again_from_the_published_measurements_alone(
     (tmp_path / "sitecustomize.py").write_text(BLOCKED)
     env = {name: value for name, value in os.environ.items() if name not in ("MEMLIB_RESULTS", "MEMLIB_DATA")}
     env |= {"MEMLIB_HOME": str(tmp_path / "home"), "MEMLIB_DATA": str(tmp_path / "none")}
-    env |= {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    # one thread: more of them on a loaded machine wait for each other at full speed, five times the work of this page
+    env |= {"PYTHONPATH": f"{tmp_path}:{ROOT}", "OMP_NUM_THREADS": "1"}
     out = tmp_path / path.name
     command = [sys.executable, "-m", "memlib.book.render", "run", str(path), str(out), "--timeout", "240"]
     begin = os.times()
@@ -198,8 +199,7 @@ def test_a_committed_page_comes_out_again_from_the_published_measurements_alone(
         assert tables(out) == tables(path)
     assert not list((tmp_path / "home").rglob("*.safetensors"))
     # of the processor: what else runs on the machine hardly disturbs it
-    allowed = 240 if path.stem == "X_your_encoder" else 60
-    assert end.children_user + end.children_system - begin.children_user - begin.children_system < allowed
+    assert end.children_user + end.children_system - begin.children_user - begin.children_system < 60
 
 
 def tables(path: Path) -> list[str]:
