@@ -40,6 +40,18 @@ def no_difference(x, margin, variances=None):
     return held_against(Contrast(x, margin, sign=0, variances=variances), 0).shown / 2
 
 
+def test_what_falls_before_its_control_is_subtracted_rests_on_the_contrast_as_it_is():
+    absent = verdict(Contrast(around(-0.03, 0.005), 0.005, control=around(-0.035, 0.02)), TUNING)
+    assert absent.verdict == FAILS
+    assert absent.decisive == absent.seen
+    assert absent.decisive.high < 0 < absent.effect.high
+    small = verdict(Contrast(around(0.04, 0.01), 0.01, control=around(0.053, 0.01)), TUNING)
+    assert small.verdict == SEEN
+    assert small.decisive == small.effect
+    holds = verdict(Contrast(around(0.04, 0.01), 0.01, control=around(0.0, 0.001)), TUNING)
+    assert holds.decisive == holds.effect
+
+
 def test_no_difference_is_two_one_sided_t_tests():
     x = RNG(0).normal(0.1, 1, 20)
     by_hand = max(

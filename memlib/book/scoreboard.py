@@ -68,8 +68,9 @@ def _row(one: Judged, scale_name: str) -> Row:
     page, _, name = claim.id.partition("/")
     shown = claim.words.scale
     numbers: dict[str, float | None] = {}
-    if v.effect is not None:
-        numbers = {"contrast": v.effect.mean, "low": v.effect.low, "high": v.effect.high, "margin": v.margin}
+    if v.decisive is not None:
+        mean, low, high = v.decisive.mean, v.decisive.low, v.decisive.high
+        numbers = {"contrast": mean, "low": low, "high": high, "margin": v.margin}
         numbers |= {"control": None if v.control is None else v.control.mean}
     return dict.fromkeys(COLUMNS, "") | {
         "ids": " ".join(claim.ids),

@@ -85,6 +85,7 @@ class Verdict:
         sign: +1 or -1 as claimed; 0: the claim is that there is no difference.
         part: which part decides.
         parts: {part: its verdict} of a claim about every part.
+        before_control: whether it falls by the contrast as it is, whatever its control says.
     """
 
     verdict: str
@@ -103,9 +104,15 @@ class Verdict:
     sign: int = 1
     part: str = ""
     parts: Mapping[str, Verdict] = field(default_factory=dict)
+    before_control: bool = False
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def decisive(self) -> Interval | None:
+        """The interval that the verdict rests on: the contrast, minus its control unless it falls before that."""
+        return self.seen if self.before_control else self.effect
 
     @property
     def why(self) -> str:
@@ -218,6 +225,7 @@ def _part(e: Evidence, name: str, t: Tests, factors: tuple[float, float, float],
         t.margin,
         t.contrast.sign,
         name,
+        before_control=falls and t.absent <= t.small,
     )
     return replace(v, text=_text(e.words, v, t))
 

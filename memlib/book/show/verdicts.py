@@ -34,12 +34,13 @@ def _box(one: Judged) -> str:
 
 
 def _decides(one: Judged) -> str:
-    """The interval that the verdict rests on, its control subtracted, and p after all corrections."""
+    """The interval that the verdict rests on, and p after all corrections."""
     v, scale = one.verdict, one.claim.words.scale
-    if v.effect is None or v.verdict == UNJUDGED:
+    if v.decisive is None or v.verdict == UNJUDGED:
         return ""
-    words, terms, unit = ("Minus its control: ", 2, scale.apart) if v.control else ("", 1, scale.unit)
-    return f"{words}{scale.span(v.effect, terms)}{unit}, p = {number(v.corrected_p)}."
+    minus = v.control is not None and not v.before_control
+    words, terms, unit = ("Minus its control: ", 2, scale.apart) if minus else ("", 1, scale.unit)
+    return f"{words}{scale.span(v.decisive, terms)}{unit}, p = {number(v.corrected_p)}."
 
 
 def _details(one: Judged) -> str:
