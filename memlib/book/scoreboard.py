@@ -67,6 +67,7 @@ def _row(one: Judged, scale_name: str) -> Row:
     claim, v = one.claim, one.verdict
     page, _, name = claim.id.partition("/")
     shown = claim.words.scale
+    unit = "SSLMem′" if shown.log_ratio else (shown.apart if v.subtracted else shown.unit).strip()
     numbers: dict[str, float | None] = {}
     if v.decisive is not None:
         mean, low, high = v.decisive.mean, v.decisive.low, v.decisive.high
@@ -82,7 +83,7 @@ def _row(one: Judged, scale_name: str) -> Row:
         "attribution": v.attribution,
         **{key: "" if x is None else _number(shown.value(x)) for key, x in numbers.items()},
         "sign": str(v.sign) if numbers else "",
-        "unit": ("SSLMem′" if shown.log_ratio else shown.unit.strip()) if numbers else "",
+        "unit": unit if numbers else "",
         "p": _number(v.p) if numbers else "",
         "corrected p": _number(v.corrected_p) if numbers else "",
         "pairs": str(v.pairs),

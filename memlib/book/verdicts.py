@@ -115,6 +115,11 @@ class Verdict:
         return self.seen if self.before_control else self.effect
 
     @property
+    def subtracted(self) -> bool:
+        """Whether the control is subtracted from what decides."""
+        return self.control is not None and not self.before_control
+
+    @property
     def why(self) -> str:
         """The sentences behind the verdict's own word."""
         return self.text.partition(". ")[2]

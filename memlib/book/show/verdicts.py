@@ -38,8 +38,7 @@ def _decides(one: Judged) -> str:
     v, scale = one.verdict, one.claim.words.scale
     if v.decisive is None or v.verdict == UNJUDGED:
         return ""
-    minus = v.control is not None and not v.before_control
-    words, terms, unit = ("Minus its control: ", 2, scale.apart) if minus else ("", 1, scale.unit)
+    words, terms, unit = ("Minus its control: ", 2, scale.apart) if v.subtracted else ("", 1, scale.unit)
     return f"{words}{scale.span(v.decisive, terms)}{unit}, p = {number(v.corrected_p)}."
 
 
