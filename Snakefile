@@ -98,7 +98,7 @@ def wants(job):
 @cache
 def asked(kind, digest=None):
     """What a job asks for: gpus, threads, mem_mb, runtime."""
-    return jobs.resources(SCALE, kind, PLAN.design[digest] if digest else None)
+    return jobs.resources(SCALE, kind, *(PLAN.designs[digest] if digest else ()))
 
 
 def ask(kind, name):

@@ -8,7 +8,7 @@ from torch import nn
 
 from memlib import EncoderSpec, alignment, build_encoder, record, unit_activations
 from memlib.encoders import BUILDERS, from_spec, previous
-from memlib.encoders.resnet9 import Conv3x3
+from memlib.encoders.convolutions import Conv2d
 from memlib.specs import ARCHITECTURES
 
 NAMES = sorted(BUILDERS)
@@ -144,18 +144,32 @@ def passed(conv, x, weights, bfloat16=False):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 16])
+@pytest.mark.parametrize(("kernel", "padding", "stride"), [(3, 1, 1), (3, 1, 2), (1, 0, 1), (1, 0, 2), (3, 0, 1)])
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_a_convolution_trains_as_the_ordinary_one_on_maps_of_every_size(size, bfloat16):
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_convolution_trains_as_the_ordinary_one_on_maps_of_every_size(
+    size, kernel, padding, stride, bfloat16, bias
+):
+    if size + 2 * padding < kernel:
+        return
     torch.manual_seed(0)
-    conv, ordinary = Conv3x3(48, 40, 3, padding=1), nn.Conv2d(48, 40, 3, padding=1)
+    conv, ordinary = (kind(48, 40, kernel, stride, padding, bias=bias) for kind in (Conv2d, nn.Conv2d))
     ordinary.load_state_dict(conv.state_dict())
-    x, weights = torch.randn(6, 48, size, size), torch.randn(6, 40, size, size)
+    x = torch.randn(6, 48, size, size)
+    weights = torch.randn_like(ordinary(x))
     exact = passed(ordinary.double(), x.double(), weights.double())
     found = passed(conv, x, weights, bfloat16)
     assert found[0].dtype == (torch.bfloat16 if bfloat16 else torch.float32)
     assert relative(found, exact) < (2e-2 if bfloat16 else 2e-5)
     with torch.no_grad():  # and evaluates by the same bits
         assert torch.equal(conv.eval()(x), ordinary.float()(x))
+
+
+@pytest.mark.parametrize("change", [{"groups": 8}, {"dilation": 2}])
+def test_a_convolution_of_groups_or_with_dilation_trains_the_ordinary_way(change):
+    conv = Conv2d(16, 16, 3, padding=1, **change)
+    x = torch.randn(2, 16, 8, 8)
+    assert torch.equal(conv(x), nn.Conv2d.forward(conv, x))
 
 
 def test_a_hook_hears_relu_in_front_of_max_pool_and_changes_neither_output_nor_gradient():

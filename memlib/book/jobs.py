@@ -1,7 +1,7 @@
 """The jobs of an engine: one an encoder, one the measurements of a pair or a run, one a page. Plain data, no torch.
 
-Where a scale's file says `jobs: designs`, one job makes all that a design needs: starting a process for each of many
-encoders would take longer than training them.
+Where a scale's file says `jobs: 12`, so many jobs make all of it, encoders included: starting a process for each of
+many encoders would take longer than training them.
 
 python -m memlib.book.jobs look SCALE     where the encoders and measurements of a scale lie, as JSON
 """
@@ -36,58 +36,64 @@ class Plan:
         encoders: Specs by digest: those that a job trains, as making an untrained one is no job.
         measured: What a job makes, by digest: the measurements of a pair, early pairs of each design first; a run of
             an experiment.
-        design: {digest of a job: its design or experiment}.
+        designs: {digest of a job: its design or experiment, or several}.
         scale: The scale's name.
     """
 
     encoders: dict[str, EncoderSpec]
     measured: dict[str, tuple[Planned, ...]]
-    design: dict[str, str]
+    designs: dict[str, tuple[str, ...]]
     scale: str
 
     def of(self, notebook: str) -> list[str]:
         """Digests of the measuring jobs that a notebook needs; none where it is no page of designs."""
-        read = reads(self.scale, notebook)
-        return [key for key in self.measured if self.design[key] in read]
+        read = {*reads(self.scale, notebook)}
+        return [key for key in self.measured if read.intersection(self.designs[key])]
 
 
 def plan(scale: str) -> Plan:
     """The plan of a scale.
 
     Raises:
-        KeyError: The scale is unknown, or what its file says of `jobs`.
+        KeyError: The scale is unknown.
+        ValueError: What its file says of `jobs` is no number of them.
     """
-    together = sizes_of(scale).get("jobs", "pairs")
-    if together not in ("pairs", "designs"):
-        raise nearest(together, ("pairs", "designs"), "way to cut a scale into jobs")
-    found = Plan({}, {}, {}, scale)
+    few = sizes_of(scale).get("jobs")
+    if few is not None and not is_whole(few, 1):
+        raise ValueError(f"jobs={few!r}: allowed is a whole number of 1 or more, or nothing: one an encoder and pair")
     turns: list[tuple[int, str, Sequence[Planned]]] = []
+    encoders: dict[str, tuple[EncoderSpec, str]] = {}
     for design in designs(scale):
         planned = pairs(scale, design)
-        if together == "designs":
-            turns.append((0, design, [m for pair in planned for m in members(pair)]))
-            continue
-        turns += [(turn, design, list(members(pair))) for turn, pair in enumerate(planned)]
-        trained = {m.encoder.digest: m.encoder for pair in planned for m in (pair.f, pair.g) if m.encoder.end}
-        found.encoders.update(trained)
-        for key in trained:
-            found.design.setdefault(key, design)
+        turns += [(turn, design, members(pair)) for turn, pair in enumerate(planned)]
+        for m in (m for pair in planned for m in (pair.f, pair.g) if m.encoder.end):
+            encoders.setdefault(m.encoder.digest, (m.encoder, design))
     for name, runs in experiments(scale).items():
-        turns += [(1, name, list(runs))] if together == "designs" else [(t, name, [r]) for t, r in enumerate(runs, 1)]
-    for _, design, measured in sorted(turns, key=lambda turn: turn[0]):
+        turns += [(turn, name, [run]) for turn, run in enumerate(runs, 1)]
+    if few is None:
+        jobs = [[turn] for turn in sorted(turns, key=lambda turn: turn[0])]
+    else:  # a design stays in one piece
+        names = [*dict.fromkeys(name for _, name, _ in turns)]
+        jobs = [[turn for turn in turns if turn[1] in names[job::few]] for job in range(min(few, len(names)))]
+        encoders = {}
+    found = Plan({}, {}, {key: (design,) for key, (_, design) in encoders.items()}, scale)
+    found.encoders.update({key: spec for key, (spec, _) in encoders.items()})
+    for job in jobs:
+        measured = tuple(m for _, _, some in job for m in some)
         key = digest([m.digest for m in measured])
-        found.measured[key], found.design[key] = tuple(measured), design
+        found.measured[key], found.designs[key] = measured, tuple(dict.fromkeys(name for _, name, _ in job))
     return found
 
 
-def resources(scale: str, kind: str, design: str | None = None) -> dict[str, int]:
+def resources(scale: str, kind: str, *of: str) -> dict[str, int]:
     """What a job asks for: `gpus`, `threads`, `mem_mb`, and `runtime` in minutes.
 
-    The `resources` of a scale's file say it for each kind of job, and those of a design for the jobs of its own.
+    The `resources` of a scale's file say it for each kind of job, and those of a design for the jobs of its own; of
+    several the most counts.
 
     Args:
         kind: `train`, `measure` or `page`.
-        design: One of the scale's designs or experiments; None: what the scale states.
+        of: The job's designs or experiments; none: what the scale states.
 
     Raises:
         KeyError: A name is unknown.
@@ -97,10 +103,14 @@ def resources(scale: str, kind: str, design: str | None = None) -> dict[str, int
         raise nearest(kind, KINDS, "kind of job")
     sizes = sizes_of(scale)
     stated_of = {**sizes["designs"], **(sizes.get("experiments") or {})}
-    if design is not None and design not in stated_of:
-        raise nearest(design, stated_of, "design")
+    if len(of) > 1:
+        each = [resources(scale, kind, design) for design in of]
+        return {name: max(one[name] for one in each) for name in DEFAULTS}
+    for design in of:
+        if design not in stated_of:
+            raise nearest(design, stated_of, "design")
     wanted = dict(DEFAULTS)
-    for place in (sizes, stated_of[design] if design else {}):
+    for place in (sizes, *(stated_of[design] for design in of)):
         stated: Mapping[str, Mapping[str, Any]] = place.get("resources") or {}
         for name in stated:
             if name not in KINDS:

@@ -4,90 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from memlib.encoders.base import Encoder, Layer, Step, parameters
-
-
-class Conv3x3(nn.Conv2d):
-    """A 3 by 3 convolution with padding 1 that trains on small maps by fewer or larger products, on a CPU.
-
-    In float32 a map of 8 by 8 or smaller takes minimal filtering (Lavin and Gray, 2016), forward and backward: 9
-    products instead of 36 for each pair of channels at 2 by 2, 36 instead of 144 at 4 by 4. In lower precision, where
-    its sums would lose digits, a map of 2 by 2 is one matrix product, as each output sees all four inputs. All else,
-    and evaluation, take the ordinary way.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Channels [N, C, H, W] to [N, outputs, H, W]."""
-        size = x.shape[-1]
-        if not (self.training and x.device.type == "cpu" and x.ndim == 4 and x.shape[2] == size):
-            return super().forward(x)
-        lower = torch.is_autocast_enabled("cpu")
-        if lower and size == 2:
-            return self._multiplied(x)
-        if not lower and size in (1, 2, 4, 8) and x.dtype == self.weight.dtype == torch.float32:
-            return self._filtered(x)
-        return super().forward(x)
-
-    def _multiplied(self, x: Tensor) -> Tensor:
-        inputs, outputs = x.shape[1], len(self.weight)
-        # of the weights at 0, 1, 2 those of the pairs (in, out) of a row: 1, 0, 2, 1
-        pairs = torch.eye(3)[[1, 0, 2, 1]]
-        matrix = _both_axes(pairs, self.weight.permute(2, 3, 1, 0)).view(2, 2, 2, 2, inputs, outputs)
-        matrix = matrix.permute(0, 2, 4, 1, 3, 5).reshape(4 * inputs, 4 * outputs)
-        y = x.permute(0, 2, 3, 1).reshape(len(x), -1) @ matrix
-        y = y.view(len(x), 2, 2, outputs)
-        return (y if self.bias is None else y + self.bias.to(y.dtype)).permute(0, 3, 1, 2)
-
-    def _filtered(self, x: Tensor) -> Tensor:
-        n, inputs, size, _ = x.shape
-        to_x, to_weight, to_y = _filtering(size)
-        points = len(to_x)
-        x = _both_axes(to_x, x.permute(2, 3, 0, 1)).view(points**2, n, inputs)
-        weight = _both_axes(to_weight, self.weight.permute(2, 3, 1, 0)).view(points**2, inputs, -1)
-        y = _both_axes(to_y, torch.bmm(x, weight).view(points, points, n, -1)).view(size, size, n, -1)
-        y = y if self.bias is None else y + self.bias
-        return y.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
-
-
-def _both_axes(matrix: Tensor, x: Tensor) -> Tensor:
-    """A matrix [P, H] applied to the first and the second axis of [H, H, A, B], which makes it [P, P, A B]."""
-    rows = matrix @ x.reshape(len(x), -1)
-    return matrix @ rows.view(len(rows), x.shape[1], -1)
-
-
-@cache
-def _filtering(size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Minimal filtering of a padded row of `size` by 3 weights: y = C ((A x) * (B w)); A, B, C, with P products.
-
-    A row of 8 is two of 4 that overlap.
-    """
-    if size == 1:
-        return torch.eye(1), torch.tensor([[0.0, 1, 0]]), torch.eye(1)
-    if size == 2:
-        a, b, c = [[1, 1], [0, 1], [1, 0]], [[0, 1, 0], [0, -1, 1], [1, -1, 0]], [[1, 1, 0], [1, 0, 1]]
-        return torch.tensor(a).float(), torch.tensor(b).float(), torch.tensor(c).float()
-    a = [
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ]
-    b = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]
-    c = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-    tiles = size // 4
-    x = torch.zeros(6 * tiles, size + 2)  # with the padding
-    for tile in range(tiles):
-        x[6 * tile : 6 * tile + 6, 4 * tile : 4 * tile + 6] = torch.tensor(a)
-    y = torch.block_diag(*[torch.tensor(c).float()] * tiles)
-    return x[:, 1:-1].contiguous(), (torch.tensor(b) / 24).repeat(tiles, 1), y
+from memlib.encoders.convolutions import Conv2d
 
 
 def _heard(module: nn.Module) -> bool:
@@ -101,7 +23,7 @@ class ConvBlock(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, pool: bool = False) -> None:
         super().__init__()
-        self.conv = Conv3x3(inputs, outputs, 3, padding=1)
+        self.conv = Conv2d(inputs, outputs, 3, padding=1)
         self.bn = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU()
         if pool:

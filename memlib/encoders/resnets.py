@@ -9,6 +9,7 @@ from timm.models import resnet
 from torch import Tensor, nn
 
 from memlib.encoders.base import Encoder, Layer, Step, parameters
+from memlib.encoders.convolutions import Conv2d
 from memlib.specs import STEMS, nearest
 
 DEPTHS: dict[int, tuple[Any, tuple[int, ...]]] = {
@@ -43,6 +44,9 @@ class ResNet(Encoder, resnet.ResNet):
             nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
             self.add_module("conv1", first)
             self.add_module("maxpool", nn.Identity())
+        for module in self.modules():
+            if type(module) is nn.Conv2d:
+                module.__class__ = Conv2d  # timm takes no class of convolutions
         self.dim = self.num_features
         self.layers = tuple(self._table())
 

@@ -62,7 +62,7 @@ def test_runs_come_after_what_their_designs_measure_and_are_jobs_of_their_own(sc
     planned = [m.name for m in plan.measurements(scale()).values()]
     assert planned.index("cut-0") > planned.index("halves-1")
     cut_up = jobs.plan(scale())
-    cut = [key for key, name in cut_up.design.items() if name == "cut"]
+    cut = [key for key, names in cut_up.designs.items() if names == ("cut",)]
     assert [cut_up.measured[key][0].name for key in cut] == ["cut-0", "cut-1"]
     assert {spec.digest for key in cut for spec in cut_up.measured[key][0].encoders if spec.end} <= set(
         cut_up.encoders

@@ -30,30 +30,42 @@ def scale(tmp_path):
 def test_every_measurement_of_a_scale_is_in_one_job_and_trained_encoders_have_their_own(name):
     cut, measured = jobs.plan(name), plan.measurements(name)
     assert sorted(m.digest for job in cut.measured.values() for m in job) == sorted(measured)
-    together = plan.scale(name).get("jobs") == "designs"
+    together = "jobs" in plan.scale(name)
     own = {spec.digest for m in measured.values() for spec in m.encoders if spec.end}
     assert cut.encoders.keys() == (set() if together else own)
     assert all(spec.end for spec in cut.encoders.values())
-    assert cut.design.keys() == cut.measured.keys() | cut.encoders.keys()
+    assert cut.designs.keys() == cut.measured.keys() | cut.encoders.keys()
     for notebook in plan.NOTEBOOKS:
-        assert {cut.design[pair] for pair in cut.of(notebook)} == set(plan.reads(name, notebook))
+        made = [set(cut.designs[job]) for job in cut.of(notebook)]
+        read = set(plan.reads(name, notebook))
+        assert all(read & some for some in made)
+        assert read <= set().union(*made)
+        assert together or read == set().union(*made)
     assert cut.of("speed") == []
 
 
 def test_first_pairs_of_all_designs_come_before_second_ones(scale):
     plan = jobs.plan(scale({}, {}))
-    assert [plan.design[job] for job in plan.measured] == ["first", "second"] * 2
+    assert [plan.designs[job] for job in plan.measured] == [("first",), ("second",)] * 2
 
 
-def test_a_scale_of_tiny_encoders_has_one_job_a_design(scale):
-    name = scale({}, {})
-    Path(name).write_text(Path(name).read_text() + "jobs: designs\n")
+@pytest.mark.parametrize(("few", "made"), [(1, [("first", "second")]), (2, [("first",), ("second",)]), (3, None)])
+def test_a_scale_of_tiny_encoders_has_as_many_jobs_as_it_says_and_a_design_stays_in_one(scale, few, made):
+    name = scale({"measure": {"mem_mb": 5}}, {"measure": {"mem_mb": 9}})
+    Path(name).write_text(Path(name).read_text() + f"jobs: {few}\n")
     plan = jobs.plan(name)
-    assert [plan.design[job] for job in plan.measured] == ["first", "second"]
-    assert [len(measured) for measured in plan.measured.values()] == [8, 8]
+    made = made or [("first",), ("second",)]
+    assert [plan.designs[job] for job in plan.measured] == made
+    assert [len(measured) for measured in plan.measured.values()] == [8 * len(some) for some in made]
     assert plan.encoders == {}
-    Path(name).write_text(Path(name).read_text() + "jobs: design\n")
-    with pytest.raises(KeyError, match="did you mean 'designs'"):
+    assert [jobs.resources(name, "measure", *some)["mem_mb"] for some in made][-1] == 9
+
+
+@pytest.mark.parametrize("few", ["designs", 0, True])
+def test_a_number_of_jobs_that_is_none_is_an_error_that_says_what_is_allowed(scale, few):
+    name = scale({}, {})
+    Path(name).write_text(Path(name).read_text() + f"jobs: {few}\n")
+    with pytest.raises(ValueError, match="allowed is a whole number of 1 or more"):
         jobs.plan(name)
 
 

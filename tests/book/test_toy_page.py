@@ -85,6 +85,6 @@ def test_an_added_page_is_planned_and_collected_as_the_others_are(tree):
 from memlib.book import jobs
 from memlib.book.claims import Page
 plan = jobs.plan("smoke")
-print(len(plan.of("toy")), {plan.design[key] for key in plan.of("toy")}, [*Page.all()["toy"].claims])
+print(len(plan.of("toy")), {"base" in plan.designs[key] for key in plan.of("toy")}, [*Page.all()["toy"].claims])
 """
-    assert python(tree, "-c", code).strip() == "1 {'base'} ['memorizes']"
+    assert python(tree, "-c", code).strip() == "1 {True} ['memorizes']"
