@@ -175,7 +175,7 @@ def layers_figure(runs: Runs) -> Any:
     layers = runs[0].header["layers"]
     gained = sides(lambda start: {n: runs.over(100 * more((n,), HEAD, start)) for n in layers})
     level: dict[str, Mapping[str, Any]] = {TRAINED: {n: runs.over(memory(n)) for n in layers}}
-    return show.curves({"memorization (SSLMem')": level, "points of accuracy gained": gained}, "layer", joined=False)
+    return show.curves({"memorization (SSLMem′)": level, "points of accuracy gained": gained}, "layer", joined=False)
 
 
 def parameters_figure(runs: Runs) -> Any:

@@ -238,14 +238,14 @@ def cost_scatter(runs: Runs) -> Any:
     found = {
         name: {name: {step: (x[step], runs.over(lost((step,), role))) for step in x}} for role, name in STANDS.items()
     }
-    return show.scatter(found, "memorization of the layer (SSLMem')", "accuracy lost (points)", percent=True)
+    return show.scatter(found, "memorization of the layer (SSLMem′)", "accuracy lost (points)", percent=True)
 
 
 def after_map(runs: Runs) -> Any:
     """Mirrored estimate of each layer before, and after each single replacement in f and in g (C.11)."""
     layers, after = runs[0].header["layers"], (None, *steps(runs))
     cells = {(n, step or "none"): 1000 * runs.over(at(n, step)).mean for n in layers for step in after}
-    return show.heat({"1000 × SSLMem', by layer": cells}, "replaced layer", "layer", form=".1f")
+    return show.heat({"1000 × SSLMem′, by layer": cells}, "replaced layer", "layer", form=".1f")
 
 
 def whole_table(runs: Runs) -> show.Html:
@@ -269,7 +269,7 @@ def single_table(runs: Runs) -> show.Html:
             {
                 "layer": step,
                 "parameters": count,
-                "SSLMem'": runs.over(level[step]),
+                "SSLMem′": runs.over(level[step]),
                 "delta": runs.over(added[step]) if step in added else None,
                 **{name: runs.over(lost((step,), role)) for name, role in costs.items()},
                 GAINED: runs.over(gained((step,))),

@@ -70,7 +70,7 @@ def name_points(ax: Axes, x: Iterable[float], y: Iterable[float], names: Sequenc
     figure.draw_without_rendering()  # the layout, and the places of all marks on the canvas
     marks = [ax.transData.transform(line.get_xydata()) for line in ax.lines if line.get_marker() != "None"]
     for bars in (drawn for drawn in ax.collections if isinstance(drawn, LineCollection)):
-        marks += [ax.transData.transform(np.linspace(s[0], s[-1], 9)) for s in bars.get_segments() if s.ndim == 2]
+        marks += [ax.transData.transform(np.linspace(s[0], s[-1], 65)) for s in bars.get_segments() if s.ndim == 2]
     taken: list[Bbox] = []
     for point in zip(x, y, names, strict=True):
         best = None
