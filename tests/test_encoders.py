@@ -165,8 +165,8 @@ def test_a_convolution_trains_as_the_ordinary_one_on_maps_of_every_size(
         assert torch.equal(conv.eval()(x), ordinary.float()(x))
 
 
-@pytest.mark.parametrize("change", [{"groups": 8}, {"dilation": 2}])
-def test_a_convolution_of_groups_or_with_dilation_trains_the_ordinary_way(change):
+@pytest.mark.parametrize("change", [{"groups": 8}, {"dilation": 2}, {"padding_mode": "circular"}])
+def test_a_convolution_with_groups_dilation_or_other_padding_trains_the_ordinary_way(change):
     conv = Conv2d(16, 16, 3, padding=1, **change)
     x = torch.randn(2, 16, 8, 8)
     assert torch.equal(conv(x), nn.Conv2d.forward(conv, x))

@@ -30,7 +30,7 @@ class Conv2d(nn.Conv2d):
         size, stride, ordinary = x.shape[-1], self.stride, super().forward
         if not (self.training and x.device.type == "cpu" and x.ndim == 4 and x.shape[2] == size <= 8):
             return ordinary
-        if self.groups > 1 or self.dilation != (1, 1):
+        if self.groups > 1 or self.dilation != (1, 1) or self.padding_mode != "zeros":
             return ordinary
         three = (self.kernel_size, self.padding) == ((3, 3), (1, 1))
         if torch.is_autocast_enabled("cpu"):
