@@ -121,7 +121,7 @@ def run(planned: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
         "choices": dict(planned.choices),
         "fingerprints": fingerprints(planned),
         "seconds": round(time.monotonic() - began, 1),
-        **train.circumstances(train.device(), dict(planned.choices).get("precision", "float32")),
+        **train.circumstances(train.device(), train.arithmetic(dict(planned.choices).get("precision", "float32"))),
     }
     return arrays, said | header
 

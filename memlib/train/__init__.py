@@ -25,11 +25,12 @@ from memlib.objectives import BUILDERS, Objective, build_objective
 from memlib.specs import EncoderSpec, half
 from memlib.train import checkpoints, processes, steps
 from memlib.train.private import Private
-from memlib.train.steps import circumstances, device, processor
+from memlib.train.steps import arithmetic, circumstances, device, processor
 
 __all__ = [
     "SAVE_EVERY",
     "Diverged",
+    "arithmetic",
     "artefact",
     "circumstances",
     "device",

@@ -98,15 +98,20 @@ def schedule(step: int, total: int, warmup: float) -> float:
     return cosine_schedule(step - warm, max(total - warm, 1), 1.0, 0.0)
 
 
+def arithmetic(name: str) -> str:
+    """`float32` or `bfloat16`; `auto` is bfloat16 where the processor has it: emulated it is some 30 times as slow."""
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = not torch.backends.mps.is_available() and torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return "bfloat16" if has else "float32"
+
+
 def precision_of(name: str) -> str:
-    """Fabric's name of the precision; `auto` is bfloat16 autocast where the processor has it."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            has = torch.cuda.is_bf16_supported(including_emulation=False)
-        else:
-            has = not torch.backends.mps.is_available() and torch.cpu.get_capabilities().get("avx512_bf16", False)
-        name = "bfloat16" if has else "float32"
-    return {"bfloat16": "bf16-mixed", "float32": "32-true"}[name]
+    """Fabric's name of the precision."""
+    return {"bfloat16": "bf16-mixed", "float32": "32-true"}[arithmetic(name)]
 
 
 def device() -> torch.device:

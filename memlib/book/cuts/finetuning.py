@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memlib import data, metrics
+from memlib import data, metrics, train
 from memlib.book.cuts.paired import loaded, memorization
 from memlib.book.experiments import Experiment
 from memlib.encoders import previous
@@ -26,7 +26,7 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Roles: f and g, a pair, of which f is tuned and g measures memorization with it; `untrained`, f before training.
     The data set is the first of `probe`, with `probe_points` images. Choices: `tested`, test images (None: all);
-    `epochs`, `batch`, `lr` and `precision` of `surgery.tune`; `seeds`, how many; `views` of a point.
+    `epochs`, `batch`, `lr` and `precision` of `surgery.tune`, or `auto`; `seeds`, how many; `views` of a point.
 
     Sets of layers: none (the head alone), each layer, those that section 4.2 compares, all, the first layers that
     together have no more parameters than the last, and 1 to 3 layers by four choices: the highest mirrored estimate,
@@ -57,7 +57,8 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
     known, asked = (data.load(name, split, size=spec.size) for split in ("train", "test"))
     n, m = experiment.probe_points, experiment.choice("tested")
     accuracy = torch.zeros(len(STARTS), len(sets), experiment.choice("seeds"))
-    values = {key: experiment.choice(key) for key in ("epochs", "batch", "lr", "precision")}
+    values = {key: experiment.choice(key) for key in ("epochs", "batch", "lr")}
+    values["precision"] = train.arithmetic(experiment.choice("precision"))
     for start, encoder in enumerate((f, untrained)):
         for number, chosen_layers in enumerate(sets):
             for seed in range(accuracy.shape[2]):

@@ -74,7 +74,8 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
             [[[len(one.get(n, ())) for n in counts] for one in side] for side in pruned[:2]]
         ).short(),
     }
-    made = [partial(silenced_features, e, precision=experiment.choice("precision")) for e in encoders]
+    precision = train.arithmetic(experiment.choice("precision"))
+    made = [partial(silenced_features, e, precision=precision) for e in encoders]
     for i, name in enumerate(experiment.probe):
         some = [side if i == 0 else side[:table] for side in pruned]
         found = [accuracies(experiment, *each, name) for each in zip(encoders, some, made, strict=True)]
