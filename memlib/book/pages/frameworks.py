@@ -77,11 +77,10 @@ def alike(studies: Families, score: Score, margin: float, share: bool = False) -
     """A number of every two frameworks of an architecture is the same, within a margin, or a share of their mean."""
     effects = {}
     for family, of_it in studies.items():
-        for a, b in combinations(of_it, 2):
-            one, other = (of(name, score(of_it[name])) for name in (a, b))
-            reference = mean(one, other) if share else None
-            two = join({a: of_it[a], b: of_it[b]})
-            effects[f"{family} {a}, {b}"] = Effect(one - other, margin, reference, sign=0, over=two)
+        for two in map(dict, combinations(of_it.items(), 2)):
+            a, b = (of(name, score(study)) for name, study in two.items())
+            reference = mean(a, b) if share else None
+            effects[f"{family} {', '.join(two)}"] = Effect(a - b, margin, reference, sign=0, over=join(two))
     return effects
 
 

@@ -76,9 +76,8 @@ def points(joined: Pieces[Joined]) -> dict[str, Effect]:
     paper="most units of all eight layers, seen in scatter plots",
     ids=("A83",),
     above="In layer {part} the share under the diagonal [exceeds one|falls short of] half by {}",
-    control=UNSEEN,
-    scale=DIFFERENCE,
     parts="layers",
+    **SCORES | {"scale": DIFFERENCE},
 )
 def diagonal(joined: Pieces[Joined]) -> dict[str, Effect]:
     ssl = joined.studies[SSL]
@@ -90,9 +89,8 @@ def diagonal(joined: Pieces[Joined]) -> dict[str, Effect]:
     paper="both increase slightly, curves without numbers",
     ids=("A84",),
     above="Kendall's τ of {part} and depth is {}",
-    control=UNSEEN,
-    scale=TAU,
     parts="scores",
+    **SCORES | {"scale": TAU},
 )
 def increase(joined: Pieces[Joined]) -> dict[str, Effect]:
     ssl, effects = joined.studies[SSL], {}
