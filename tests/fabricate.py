@@ -24,7 +24,8 @@ class Pictures(Study):
     """A study whose images are noise, so that no data set is needed."""
 
     def images(self, rows):
-        return np.random.default_rng(0).integers(0, 255, (len(rows), 32, 32, 3), dtype=np.uint8)
+        rng = np.random.default_rng(0)
+        return {name: rng.integers(0, 255, (len(of), 32, 32, 3), dtype=np.uint8) for name, of in rows.items()}
 
 
 def study(levels=None, pairs=4, points=240, external=120, units=0.0, seed=0, noise=0.02, shared=0.5, offset=0.04):

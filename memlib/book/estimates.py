@@ -51,9 +51,6 @@ class Estimate:
     def __rmul__(self, factor: float) -> Estimate:
         return Estimate(lambda p: factor * self(p), abs(factor) * self.grid, self.scale)
 
-    def __neg__(self) -> Estimate:
-        return -1 * self
-
 
 def _common(*estimates: Estimate) -> Literal["plain", "log ratio"]:
     """The scale that numbers of several estimates are shown on."""

@@ -1,9 +1,11 @@
-"""What several pages show of a design: memorization row by row beside its controls, and what probes learned."""
+"""What several pages show of a design: memorization row by row beside its controls, its units, and its probes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from memlib.book import show
 from memlib.book.estimates import accuracy, delta, level, mirrored, untrained
@@ -53,6 +55,12 @@ def table(study: Study, rows: Sequence[str], printed: Printed) -> show.Html:
         for row in rows
     ]
     return show.table(found, {"mirrored estimate": ".4f", "delta": "+.4f"})
+
+
+def units(study: Study, *rows: str) -> dict[str, np.ndarray]:
+    """UnitMem of all units of some rows, of all encoders: on seen points, on unseen ones, and before training."""
+    found = {of: study.unit_scores(of, *rows) for of in ("seen", "unseen")}
+    return found | {"untrained": study.before.unit_scores("seen", *rows)}
 
 
 def learned(studies: Mapping[str, Study], printed: Mapping[str, float] | None = None) -> show.Html:

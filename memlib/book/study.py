@@ -162,10 +162,12 @@ class Study(Pieces[Piece]):
                 masks.append(np.isin(np.arange(piece.pair.sets.size), chosen))
         return found
 
-    def images(self, rows: np.ndarray) -> np.ndarray:
-        """The images of rows, uint8 [n, H, W, 3], as they travel with the measurements."""
-        first = self.tables[0]
-        return thumbnails(first.header["encoder"]["dataset"], "train", first.points[rows], self.scale)
+    def images(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """{name: the images of its rows, uint8 [n, H, W, 3]}, as they travel with the measurements."""
+        every = self.tables[0].points[np.concatenate(list(rows.values()))]
+        found = thumbnails(self.spec["dataset"], "train", every, self.scale)
+        ends = np.cumsum([len(some) for some in rows.values()])[:-1]
+        return dict(zip(rows, np.split(found, ends), strict=True))
 
     def ran(self) -> dict[str, str]:
         """What was run, for the reader: sizes, seeds, choices, circumstances."""

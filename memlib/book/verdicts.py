@@ -28,7 +28,7 @@ import numpy as np
 
 from memlib.book.contrasts import Contrast, Tests, tested
 from memlib.book.words import Words, said
-from memlib.stats import LEVEL, Interval, holm, nominal, pairs_needed
+from memlib.stats import LEVEL, Interval, holm, pairs_needed
 from memlib.stats.intervals import Array, clean
 
 HOLDS, SEEN, FAILS = "holds", "seen, not by memorization", "does not hold"
@@ -74,7 +74,6 @@ class Verdict:
         attribution: the same of memorization as its reason; "" without a control or permuted membership.
         text: verdict and two sentences, at most 40 words.
         effect: the contrast, its control subtracted, at 95 %; of several parts, of the one that decides.
-        corrected: the same at the level that is left after all corrections.
         seen: the contrast as it is, at 95 %.
         control: its control, at 95 %.
         p: of what decides (twice one-sided; over parts the largest, or the smallest times their number).
@@ -93,7 +92,6 @@ class Verdict:
     attribution: str
     text: str
     effect: Interval | None = None
-    corrected: Interval | None = None
     seen: Interval | None = None
     control: Interval | None = None
     p: float = 1.0
@@ -157,7 +155,7 @@ def _count(parts: Mapping[str, Tests]) -> int:
 
 
 def _factors(ps: Sequence[float]) -> Array:
-    """What Holm multiplies each p by, rather than the product: it also says at which level the interval is drawn."""
+    """What Holm multiplies each p by, rather than the product: the p of a claim's parts are multiplied by it, too."""
     if not len(ps):
         return np.empty(0)
     p = np.array(ps)
@@ -211,8 +209,6 @@ def _part(e: Evidence, name: str, t: Tests, factors: tuple[float, float, float],
         attribution = "" if t.contrast.p is None else NO if absent else YES if holds else OPEN
     falls = absent or small
     p, factor = (min(1.0, t.fall * count), fall) if falls else (t.hold, hold)
-    alpha = ALPHA / factor / (count if falls else 1)
-    level = 1 - 2 * nominal(alpha / 2, e.looks)
     needed = None if word != UNDECIDED else _needed([t], ALPHA / hold, ALPHA / fall / count)
     v = Verdict(
         word,
@@ -220,7 +216,6 @@ def _part(e: Evidence, name: str, t: Tests, factors: tuple[float, float, float],
         attribution,
         "",
         t.effect,
-        t.effect.at(level) if t.tested else t.effect,
         t.seen,
         t.control,
         p,

@@ -9,7 +9,7 @@ import numpy as np
 
 from memlib.book.cuts.units import ROLES, SIDES, STATS
 from memlib.book.estimates import Estimate
-from memlib.book.runs import Run
+from memlib.book.runs import Run, Runs
 from memlib.specs import nearest
 
 
@@ -17,6 +17,11 @@ def _at(name: str, known: Sequence[str], what: str) -> int:
     if name not in known:
         raise nearest(name, known, what)
     return list(known).index(name)
+
+
+def layers(runs: Runs) -> list[str]:
+    """The layers whose units were measured, in forward order."""
+    return list(runs[0].header["layers"])
 
 
 # ---------------------------------------------------------------- variants of UnitMem

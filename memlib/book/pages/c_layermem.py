@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from memlib.book.runs import Runs, experiment
 from memlib.book.study import NUMBERED, Joined, Study, design, join, so_far
 from memlib.book.words import DIFFERENCE, SHARE, TAU
 from memlib.pairs import S_C, S_I
-from memlib.stats import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,8 @@ NUMBERS = (25, 50, 100)  # candidates; Table 19 begins with 100, of 5,000
 LITTLE = 0.3  # a Kendall's tau that is hardly any
 SWAPPED = 0.1  # of the pairs of layers: fewer of them in another order are the same order
 
-NO_ARM, NO_SEEDS = "Encoders with these augmentations did not run.", "Encoders of other seeds did not run."
+NO_ARM = NotJudged("Encoders with these augmentations did not run.")
+NO_SEEDS = NotJudged("Encoders of other seeds did not run.")
 
 CHOICES = {"l2": PLAIN, **{way: (way, "ratio") for way in DISTANCES}, **OTHERS}
 
@@ -145,14 +146,12 @@ def most(study: Study, found: Runs, *_: Pieces) -> dict[str, Effect]:
 def strength(study: Study, _: Runs, weak: Study, strong: Study, *__: Study) -> dict[str, Effect | NotJudged]:
     arms, every = {"weak": weak, "normal": study, "strong": strong}, mean(*map(mirrored, study.convolutions))
     effects: dict[str, Effect | NotJudged] = {}
-    for a, b in (("weak", "normal"), ("normal", "strong")):
-        two = {name: arms[name] for name in (a, b)}
-        if all(map(len, two.values())):
+    for a, b in pairwise(arms):
+        effects[f"{a} to {b}"] = NO_ARM
+        if arms[a] and arms[b]:
             # that the encoders of another arm do not memorize may be the result: those of the plain one have to
-            pieces = Pieces(join(two).pieces, {"normal": study})
+            pieces = Pieces(join({a: arms[a], b: arms[b]}).pieces, {"normal": study})
             effects[f"{a} to {b}"] = Effect(of(a, every) - of(b, every), 0.1, of("normal", every), over=pieces)
-        else:
-            effects[f"{a} to {b}"] = NotJudged(NO_ARM)
     return effects
 
 
@@ -167,14 +166,13 @@ def strength(study: Study, _: Runs, weak: Study, strong: Study, *__: Study) -> d
     parts="layers",
 )
 def initialization(study: Study, *others: Any) -> Found:
-    seeds = others[-1]
-    if not len(seeds):
-        return NotJudged(NO_SEEDS)
-    joined = join({"base": study, "seeds": seeds})
-    estimates = {
-        row: [same_points(row, "base", "seeds", told) for told in (True, False)] for row in study.convolutions
-    }
-    return {row: Effect(told, 0.1, control=unseen, over=joined) for row, (told, unseen) in estimates.items()}
+    if not (seeds := others[-1]):
+        return NO_SEEDS
+    joined, effects = join({"base": study, "seeds": seeds}), {}
+    for row in study.convolutions:
+        told, unseen = (same_points(row, "base", "seeds", told) for told in (True, False))
+        effects[row] = Effect(told, 0.1, control=unseen, over=joined)
+    return effects
 
 
 @page.claim(
@@ -186,11 +184,10 @@ def initialization(study: Study, *others: Any) -> Found:
     scale=TAU,
 )
 def later(study: Study, *others: Any) -> Found:
-    seeds = others[-1]
-    if not len(seeds):
-        return NotJudged(NO_SEEDS)
-    rows = study.convolutions
-    beyond = [same_points(row, "base", "seeds") - same_points(row, "base", "seeds", told=False) for row in rows]
+    if not (seeds := others[-1]):
+        return NO_SEEDS
+    both = [[same_points(row, "base", "seeds", told) for told in (True, False)] for row in study.convolutions]
+    beyond = [told - unseen for told, unseen in both]
     return Effect(rank(beyond), 0.1, over=join({"base": study, "seeds": seeds}))
 
 
@@ -201,26 +198,28 @@ def draws_table(study: Study) -> show.Html:
     """Table 19: memorization on the first points and on all, and what draws of that many points vary by."""
     few, several = fewest(study)
     printed = paper.table("table_19").set_index("layer")
-    cells = []
-    for row in study.convolutions:
-        cell: dict[str, str | float | Interval] = {"layer": row}
-        cell["LayerMem paper: 100"] = printed["100 points"][row]
-        cell["LayerMem paper: deviation"] = printed["100 points deviation"][row]
-        cell |= {f"here: {n}": study.over(first(row, n)) for n in (few, several)}
-        cell["here: all"] = study.over(mirrored(row))
-        cell |= {f"deviation, {n}": study.over(deviation(row, n)).mean for n in (few, several)}
-        cells.append(cell)
+    cells = [
+        {
+            "layer": row,
+            "LayerMem paper: 100": printed["100 points"][row],
+            "LayerMem paper: deviation": printed["100 points deviation"][row],
+            **{f"here: {n}": study.over(first(row, n)) for n in (few, several)},
+            "here: all": study.over(mirrored(row)),
+            **{f"deviation, {n}": study.over(deviation(row, n)).mean for n in (few, several)},
+        }
+        for row in study.convolutions
+    ]
     return show.table(cells, {"LayerMem paper: deviation": ".4f"})
 
 
 def distance_table(study: Study, found: Runs) -> show.Html:
     """Table 26: memorization by four distances beside the paper's."""
-    joined, printed, cells = ways(study, found), paper.table("table_26").set_index("layer"), []
+    joined, printed = ways(study, found), paper.table("table_26").set_index("layer")
+    cells: list[dict[str, Any]] = []
     for row in study.rows(*NUMBERED):
-        cell: dict[str, str | float | Interval] = {"layer": row}
+        cells.append({"layer": row})
         for way in (PLAIN[0], *DISTANCES):
-            cell |= {f"LayerMem paper: {way}": printed[way][row], way: joined.over(of(way, mirrored(row)))}
-        cells.append(cell)
+            cells[-1] |= {f"LayerMem paper: {way}": printed[way][row], way: joined.over(of(way, mirrored(row)))}
     return show.table(cells)
 
 
@@ -286,19 +285,15 @@ def overlap_curves(study: Study, seeds: Study) -> Figure:
         joined = join({"base": study, "seeds": seeds})
         for name, told in (("f and f′", True), ("f and f′, points that neither saw", False)):
             series[name] = {row: joined.over(same_points(row, "base", "seeds", told)) for row in rows}
-    printed = paper.table("table_28").set_index("layer")["overlap (%)"] / 100
-    above = "overlap, paper"
-    return show.curves(series, "layer", "overlap beyond chance", paper={"f and f′": printed.to_dict()}, above=above)
+    printed = {"f and f′": (paper.table("table_28").set_index("layer")["overlap (%)"] / 100).to_dict()}
+    return show.curves(series, "layer", "overlap beyond chance", paper=printed, above="overlap, paper")
 
 
 def ran(study: Study, found: Runs, **arms: Study) -> dict[str, dict[str, str]]:
     """What was run, and which of the arms did not."""
     absent = {"encoders": "not trained at this scale yet: claims that need them are not judged"}
-    return {
-        "base": study.ran(),
-        "measured again": found.ran(),
-        **{name: arm.ran() if len(arm) else absent for name, arm in arms.items()},
-    }
+    there = {name: arm.ran() if arm else absent for name, arm in arms.items()}
+    return {"base": study.ran(), "measured again": found.ran(), **there}
 
 
 def answer(study: Study, found: Runs) -> str:

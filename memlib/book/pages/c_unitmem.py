@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlib.book import paper, show
 from memlib.book.claims import Effect, Found, NotJudged, Page
-from memlib.book.cuts.remeasured import excess, members, unitmem
+from memlib.book.cuts.remeasured import excess, layers, members, unitmem
 from memlib.book.cuts.units import CLASSES, MEDIAN, OWN, SIDES, concepts
 from memlib.book.estimates import accuracy, member_rate, of, untrained
 from memlib.book.estimates import unitmem as measured
@@ -47,29 +47,9 @@ def taken(scale: str, **sizes: Any) -> tuple[Runs, Runs, Arms, Arms]:
 page = Page("C_unitmem", source="LayerMem paper, appendix C.1", takes=taken)
 
 
-def layers(runs: Runs) -> list[str]:
-    """The layers whose units were measured, in forward order."""
-    return list(runs[0].header["layers"])
-
-
 def last(runs: Runs) -> list[str]:
     """The last convolution alone, which the paper's figures show."""
     return layers(runs)[-1:]
-
-
-def fewest(runs: Runs) -> str:
-    """The variant on the fewest points."""
-    return f"{min(dict(runs[0].header['choices'])['counts'])} points"
-
-
-def concept(runs: Runs) -> str:
-    """The first concept that all points of a variant share."""
-    return next(concepts(runs[0].header["variants"]))
-
-
-def others(runs: Runs) -> list[str]:
-    """The sets that random views are drawn from, beside the encoders' own."""
-    return [name for name in runs[0].header["sets"] if name not in (OWN, "none")]
 
 
 def own(arms: Arms) -> str:
@@ -126,21 +106,19 @@ def augmented(runs: Runs, sl: Runs, *_: Arms) -> Found:
 @page.claim(
     "The number of points does not matter for UnitMem",
     paper="100 points or more: within each other's standard deviation",
-    parts=ALIKE,
-    **about("A105", "C.1 and Fig. 6", "On few points instead of all {part} is [higher|lower] by {}"),
+    **about("A105", "C.1 and Fig. 6", "On few points instead of all {part} is [higher|lower] by {}", parts=ALIKE),
 )
 def number(runs: Runs, *_: Any) -> Found:
-    few = int(fewest(runs).split()[0])
+    few = min(dict(runs[0].header["choices"])["counts"])
     if few < PAPER_FEWEST:
         return NotJudged(f"The claim begins at {PAPER_FEWEST} points, and here it is measured from {few} on.")
-    return alike(runs, fewest(runs), OWN)
+    return alike(runs, f"{few} points", OWN)
 
 
 @page.claim(
     "One point of each class or random points: no difference for UnitMem",
     paper="100 points of CIFAR100: within each other's standard deviation",
-    parts=ALIKE,
-    **about("A106", "C.1 and Fig. 6", "On one point of each class {part} is [higher|lower] by {}"),
+    **about("A106", "C.1 and Fig. 6", "On one point of each class {part} is [higher|lower] by {}", parts=ALIKE),
 )
 def chosen(runs: Runs, *_: Any) -> Found:
     return alike(runs, CLASSES, f"as many as {CLASSES}")
@@ -149,8 +127,7 @@ def chosen(runs: Runs, *_: Any) -> Found:
 @page.claim(
     "UnitMem against the median of the other points is like UnitMem against their mean",
     paper="very similar on the 300 most and the 300 least memorized points",
-    parts=ALIKE,
-    **about("A107", "C.1 and Fig. 8", "Against the median {part} is [higher|lower] by {}"),
+    **about("A107", "C.1 and Fig. 8", "Against the median {part} is [higher|lower] by {}", parts=ALIKE),
 )
 def rest(runs: Runs, *_: Any) -> Found:
     return alike(runs, MEDIAN, OWN)
@@ -164,7 +141,7 @@ def rest(runs: Runs, *_: Any) -> Found:
 )
 def sets(runs: Runs, *_: Any) -> Found:
     found: dict[str, Effect] = {}
-    for name in (one for one in others(runs) if one in ALIKE_SETS):
+    for name in (one for one in runs[0].header["sets"] if one in ALIKE_SETS):
         reported, beyond = alike(runs, name, OWN).values()
         found |= {f"UnitMem, {name}": reported, f"excess, {name}": beyond}
     return found
@@ -177,7 +154,10 @@ def sets(runs: Runs, *_: Any) -> Found:
     **about("A109", "C.1 and Fig. 9", "UnitMem is [higher|lower] by {} than with the set {part}", control=UNSEEN),
 )
 def labels(runs: Runs, sl: Runs, *_: Arms) -> Found:
-    return {name: more(sl, OWN, name, last(sl)) for name in others(sl)} if sl else LABELS
+    if not sl:
+        return LABELS
+    random = [name for name in sl[0].header["sets"] if name not in (OWN, "none")]
+    return {name: more(sl, OWN, name, last(sl)) for name in random}
 
 
 @page.claim(
@@ -215,22 +195,18 @@ def probed(runs: Runs, sl: Runs, strength: Arms, decay: Arms) -> Found:
 @page.claim(
     "UnitMem stays as high where all points share a concept: it is about points, not concepts",
     paper="wheels: mean UnitMem of layer 8 is .409 on all classes and .385 on trucks, planes and cars",
-    parts=ALIKE,
-    **about("A113", "C.2 and Table 34", "On points that share a concept {part} is [higher|lower] by {}"),
+    **about("A113", "C.2 and Table 34", "On points that share a concept {part} is [higher|lower] by {}", parts=ALIKE),
 )
 def individual(runs: Runs, *_: Any) -> Found:
-    return alike(runs, concept(runs), f"as many as {concept(runs)}")
+    concept = next(concepts(runs[0].header["variants"]))
+    return alike(runs, concept, f"as many as {concept}")
 
 
 # ---------------------------------------------------------------- what is shown
 
 
 def by_layer(runs: Runs, variants: Mapping[str, str]) -> Figure:
-    """Variants of UnitMem by layer: on seen points, on unseen ones, and one minus the other.
-
-    Args:
-        variants: {label: variant}.
-    """
+    """Variants of UnitMem, {label: variant}, by layer: on seen points, on unseen ones, and one minus the other."""
     panels: dict[str, Any] = {
         "UnitMem, seen points": lambda variant, row: unitmem(variant, [row]),
         "UnitMem, unseen points": lambda variant, row: unitmem(variant, [row], "unseen"),
@@ -255,11 +231,7 @@ def points(runs: Runs) -> Figure:
 
 
 def by_set(trainings: Mapping[str, Runs]) -> Figure:
-    """Fig. 9: UnitMem of the last convolution by the augmentation set that it is measured with.
-
-    Args:
-        trainings: {title: runs}; one that has none is left out.
-    """
+    """Fig. 9: UnitMem of the last convolution by the augmentation set that it is measured with, as far as it ran."""
     series = {
         title: {
             f"{side} points": {
@@ -312,23 +284,22 @@ def arms_table(arms: Arms, missing: NotJudged) -> show.Html:
 
 def table_34(runs: Runs) -> show.Html:
     """Table 34 beside ours: UnitMem by layer on points of a concept, and on as many of all classes."""
-    printed, found = paper.table("table_34").set_index("layer"), []
-    names = list(concepts(runs[0].header["variants"]))
+    printed, names = paper.table("table_34").set_index("layer"), list(concepts(runs[0].header["variants"]))
     theirs = dict(zip(names, ("truck plane car", "car"), strict=False))
-    for row in layers(runs):
-        for variant in (variant for name in names for variant in (name, f"as many as {name}")):
-            column = f"{theirs.get(variant, 'all classes')} mean"
-            found.append(
-                {
-                    "layer": row,
-                    "points": variant.replace("as many as", "all classes, as many as"),
-                    "lowest": runs.over(unitmem(variant, [row], stat="lowest")).mean,
-                    "highest": runs.over(unitmem(variant, [row], stat="highest")).mean,
-                    "mean": runs.over(unitmem(variant, [row])),
-                    "mean, unseen": runs.over(unitmem(variant, [row], "unseen")),
-                    "paper, mean": printed[column].get(row),
-                }
-            )
+    found = [
+        {
+            "layer": row,
+            "points": variant.replace("as many as", "all classes, as many as"),
+            "lowest": runs.over(unitmem(variant, [row], stat="lowest")).mean,
+            "highest": runs.over(unitmem(variant, [row], stat="highest")).mean,
+            "mean": runs.over(unitmem(variant, [row])),
+            "mean, unseen": runs.over(unitmem(variant, [row], "unseen")),
+            "paper, mean": printed[f"{theirs.get(variant, 'all classes')} mean"].get(row),
+        }
+        for row in layers(runs)
+        for name in names
+        for variant in (name, f"as many as {name}")
+    ]
     return show.table(found, dict.fromkeys(("lowest", "highest", "paper, mean"), ".3f"))
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Families = Mapping[str, Mapping[str, Study]]  # architecture -> framework -> its design
+Score = Callable[[Study], Estimate]
 FAMILIES = {  # architecture -> what its designs' names begin with, frameworks; on ImageNet where a scale has them
     "ResNet": ("resnet9", ("simclr", "simsiam", "byol", "dino")),
     "ViT": ("vit", ("mae", "dino")),
@@ -35,7 +36,12 @@ FAMILIES = {  # architecture -> what its designs' names begin with, frameworks; 
     "ViT-Base": ("vit_base", ("mae", "dino")),
 }
 PRINTED = {"ResNet": "table_29", "ViT": "table_31", "ResNet50": "table_29", "ViT-Base": "table_31"}
-TABLES, FIG_12 = "LayerMem paper, section 4.1, Tables 4, 29 and 31", "LayerMem paper, section 4.1 and Fig. 12"
+FIG_12: Any = {
+    "paper": "histograms, no number, without unseen points or another control",
+    "source": "LayerMem paper, section 4.1 and Fig. 12",
+    "parts": "pairs of frameworks",
+}
+IMAGENET: Any = {"above": "Kendall's τ of the two frameworks' rows is {}", "scale": TAU}
 
 
 def families(scale: str, **sizes: Any) -> dict[str, dict[str, Study]]:
@@ -48,21 +54,12 @@ def families(scale: str, **sizes: Any) -> dict[str, dict[str, Study]]:
     }
 
 
-page = Page("04_1_frameworks", source=TABLES, takes=families)
+page = Page("04_1_frameworks", source="LayerMem paper, section 4.1, Tables 4, 29 and 31", takes=families)
 
 
 def rows(study: Study) -> list[str]:
     """The rows that are compared: convolutions, or a ViT's blocks behind their second sum."""
     return study.convolutions or [f"FCRes{b}" for b in range(1, len(study.rows("attention")) + 1)]
-
-
-def pairs(studies: Families) -> dict[str, tuple[Mapping[str, Study], str, str]]:
-    """Every two frameworks of an architecture, by a short name."""
-    return {
-        f"{family} {a}, {b}": ({a: of_it[a], b: of_it[b]}, a, b)
-        for family, of_it in studies.items()
-        for a, b in combinations(of_it, 2)
-    }
 
 
 def agreement(studies: Mapping[str, Study]) -> Estimate:
@@ -76,32 +73,20 @@ def agreement(studies: Mapping[str, Study]) -> Estimate:
     return mean(*(rank(here[a], there[b]) for a, b in combinations(studies, 2)))
 
 
-def level(name: str, studies: Mapping[str, Study]) -> Estimate:
-    """Mean mirrored estimate of a framework's rows."""
-    return of(name, mean(*(mirrored(row) for row in rows(studies[name]))))
+def alike(studies: Families, score: Score, margin: float, share: bool = False) -> dict[str, Effect]:
+    """A number of every two frameworks of an architecture is the same, within a margin, or a share of their mean."""
+    effects = {}
+    for family, of_it in studies.items():
+        for two in map(dict, combinations(of_it.items(), 2)):
+            a, b = (of(name, score(study)) for name, study in two.items())
+            reference = mean(a, b) if share else None
+            effects[f"{family} {', '.join(two)}"] = Effect(a - b, margin, reference, sign=0, over=join(two))
+    return effects
 
 
-def alike(
-    studies: Families, score: Callable[[str, Mapping[str, Study]], Estimate], margin: float, share: bool = False
-) -> dict[str, Effect]:
-    """A number of every two frameworks is the same, within a margin, or a share of its mean of both."""
-    return {
-        name: Effect(
-            score(a, two) - score(b, two), margin, mean(score(a, two), score(b, two)) if share else None,
-            sign=0, over=join(two),
-        )
-        for name, (two, a, b) in pairs(studies).items()
-    }  # fmt: skip
-
-
-def own(score: Callable[..., Estimate]) -> Callable[[str, Mapping[str, Study]], Estimate]:
+def own(score: Callable[..., Estimate]) -> Score:
     """A score of the last layer's units beyond the same on points that the encoder did not see."""
-
-    def beyond(name: str, studies: Mapping[str, Study]) -> Estimate:
-        row = studies[name].unit_rows[-1]
-        return of(name, score(row) - score(row, "unseen"))
-
-    return beyond
+    return lambda study: score(study.unit_rows[-1]) - score(study.unit_rows[-1], "unseen")
 
 
 def on_imagenet(studies: Families, family: str) -> Found:
@@ -147,17 +132,15 @@ def profile(studies: Families) -> dict[str, Effect]:
     parts="pairs of frameworks",
 )
 def levels(studies: Families) -> dict[str, Effect]:
-    return alike(studies, level, 0.25, share=True)
+    return alike(studies, lambda study: mean(*map(mirrored, rows(study))), 0.25, share=True)
 
 
 @page.claim(
     "Units of the last layer memorize about as much with one framework as with another",
-    paper="histograms, no number, without unseen points or another control",
-    source=FIG_12,
     ids=("A36",),
     above="Between {part} UnitMem beyond unseen points differs by {}",
     scale=Scale(3),
-    parts="pairs of frameworks",
+    **FIG_12,
 )
 def magnitude(studies: Families) -> dict[str, Effect]:
     return alike(studies, own(unitmem), 0.01)
@@ -165,12 +148,10 @@ def magnitude(studies: Families) -> dict[str, Effect]:
 
 @page.claim(
     "Frameworks give roughly the same number of highly memorizing units",
-    paper="histograms, no number, without unseen points or another control",
-    source=FIG_12,
     ids=("A37",),
     above="Between {part} the share beyond unseen points differs by {}",
     scale=DIFFERENCE,
-    parts="pairs of frameworks",
+    **FIG_12,
 )
 def count(studies: Families) -> dict[str, Effect]:
     return alike(studies, own(share_high), 0.1)
@@ -180,8 +161,7 @@ def count(studies: Families) -> dict[str, Effect]:
     "ResNet50 on ImageNet: SimCLR and DINO share a pattern",
     paper="LayerMem .038 (conv1) to .304 (last convolution) with SimCLR, .040 to .309 with DINO",
     ids=("A32",),
-    above="Kendall's τ of the two frameworks' rows is {}",
-    scale=TAU,
+    **IMAGENET,
 )
 def resnet50(studies: Families) -> Found:
     return on_imagenet(studies, "ResNet50")
@@ -191,8 +171,7 @@ def resnet50(studies: Families) -> Found:
     "ViT-Base on ImageNet: MAE and DINO share a pattern",
     paper="LayerMem .019 (block 1) to .271 (block 12) with MAE, .019 to .275 with DINO",
     ids=("A33",),
-    above="Kendall's τ of the two frameworks' rows is {}",
-    scale=TAU,
+    **IMAGENET,
 )
 def vit_base(studies: Families) -> Found:
     return on_imagenet(studies, "ViT-Base")
@@ -216,7 +195,7 @@ def probes(studies: Families) -> show.Html:
     printed = paper.table("section_4_1").set_index(["arch", "framework"])["accuracy (%)"]
     specs = {name: study.spec for name, study in flat(studies).items() if study.spec["dataset"] == "imagenet"}
     theirs = {name: printed.get((spec["arch"], spec["framework"])) for name, spec in specs.items()}
-    return profiles.learned(flat(studies), theirs or None)
+    return profiles.learned(flat(studies), theirs)
 
 
 def curves(studies: Families, family: str) -> Figure:
@@ -224,8 +203,7 @@ def curves(studies: Families, family: str) -> Figure:
     of_it, printed = studies[family], paper.table(PRINTED[family]).set_index("layer")
     ours = {name: profiles.profile(study, rows(study)) for name, study in of_it.items()}
     theirs = {name: printed[name].to_dict() for name in FAMILIES[family][1] if name in printed}
-    words = "share of the depth", "LayerMem, mirrored"
-    return show.curves(ours, *words, paper=theirs, above="LayerMem", depth=True)
+    return show.curves(ours, "share of the depth", "LayerMem, mirrored", paper=theirs, above="LayerMem", depth=True)
 
 
 def differences(studies: Families, family: str) -> show.Html:
@@ -245,33 +223,29 @@ def differences(studies: Families, family: str) -> show.Html:
 
 def units(studies: Families) -> Figure:
     """UnitMem of the last layer's units by framework (Fig. 12), with its controls."""
-    every = {name.replace(" ", "\n"): study for name, study in flat(studies).items()}
-    series = {
-        of: {name: s.unit_scores(of, s.unit_rows[-1]) for name, s in every.items()} for of in ("seen", "unseen")
-    }
-    series["untrained"] = {name: s.before.unit_scores("seen", s.unit_rows[-1]) for name, s in every.items()}
+    every = {name.replace(" ", "\n"): profiles.units(s, s.unit_rows[-1]) for name, s in flat(studies).items()}
+    series = {of: {name: found[of] for name, found in every.items()} for of in ("seen", "unseen", "untrained")}
     return show.spreads(series, "encoder and framework", "UnitMem of a unit", lines={"high": HIGH}, limits=(0, 1))
 
 
 def by_framework(studies: Families) -> show.Html:
     """A row an encoder and framework: how memorization grows, its last row, and the units of its last layer."""
-    found = []
-    for family, of_it in studies.items():
-        for name, study in of_it.items():
-            row = study.unit_rows[-1]
-            found.append(
-                {
-                    "encoder": family,
-                    "framework": name,
-                    "τ with depth": study.over(rank([mirrored(r) for r in rows(study)])),
-                    "mirrored, last row": study.over(mirrored(rows(study)[-1])),
-                    "UnitMem, seen": study.over(unitmem(row)).mean,
-                    "unseen": study.over(unitmem(row, "unseen")).mean,
-                    "untrained": study.over(untrained(unitmem(row))).mean,
-                    "units ≥ .5 (%)": study.over(share_high(row)).mean,
-                    "member rate": study.over(member_rate(row)),
-                }
-            )
+    found = [
+        {
+            "encoder": family,
+            "framework": name,
+            "τ with depth": study.over(rank([mirrored(r) for r in rows(study)])),
+            "mirrored, last row": study.over(mirrored(rows(study)[-1])),
+            "UnitMem, seen": study.over(unitmem(row)).mean,
+            "unseen": study.over(unitmem(row, "unseen")).mean,
+            "untrained": study.over(untrained(unitmem(row))).mean,
+            "units ≥ .5 (%)": study.over(share_high(row)).mean,
+            "member rate": study.over(member_rate(row)),
+        }
+        for family, of_it in studies.items()
+        for name, study in of_it.items()
+        for row in study.unit_rows[-1:]
+    ]
     return show.table(found, {"units ≥ .5 (%)": "%"})
 
 
@@ -281,6 +255,6 @@ def controls(studies: Families) -> Figure:
 
 
 def answer(studies: Families) -> str:
-    """How alike the profiles of frameworks are, and how much each memorizes in its last row."""
+    """How alike the profiles of frameworks are."""
     alike = "; ".join(f"{family} {join(of_it).over(agreement(of_it))}" for family, of_it in studies.items())
     return f"Kendall's τ of the rows' order between frameworks, trained on different halves, is: {alike}."

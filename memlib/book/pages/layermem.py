@@ -323,12 +323,10 @@ def agreement_maps(study: Study) -> Figure:
 
 def top_images(study: Study, k: int = 10) -> Figure:
     """The k most memorized images of each layer (Fig. 13): chosen by a pool's other pairs, scored by its first."""
-    by = {row: study.chosen_and_scored(row) for row in study.convolutions}
-    chosen = {row: np.argsort(-others, kind="stable")[:k] for row, (others, _) in by.items()}
-    pictures = study.images(study.points()[np.concatenate(list(chosen.values()))])
-    rows = {f"layer {row}": part for row, part in zip(chosen, np.split(pictures, len(chosen)), strict=True)}
-    scores = {f"layer {row}": by[row][1][best].tolist() for row, best in chosen.items()}
-    return show.images(rows, scores, columns=k)
+    by = {f"layer {row}": study.chosen_and_scored(row) for row in study.convolutions}
+    chosen = {name: np.argsort(-others, kind="stable")[:k] for name, (others, _) in by.items()}
+    pictures = study.images({name: study.points()[best] for name, best in chosen.items()})
+    return show.images(pictures, {name: by[name][1][best].tolist() for name, best in chosen.items()}, columns=k)
 
 
 def answer(judged: Mapping[str, Judged], base: Study) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memlib.book import show
+from memlib.book import profiles, show
 from memlib.book.claims import Effect, Found, NotJudged, Page, memorizes
 from memlib.book.estimates import HIGH, beyond_chance, member_rate, mirrored, of, share_high, unitmem, untrained
 from memlib.book.pieces import Pieces
@@ -170,14 +170,7 @@ def means(studies: Mapping[str, Study]) -> Figure:
 
 def distributions(studies: Mapping[str, Study]) -> Figure:
     """Distribution of UnitMem over all units (Fig. 1c), a panel a level: seen points, unseen points, untrained."""
-    series = {
-        name: {
-            "seen": study.unit_scores("seen", *study.unit_rows),
-            "unseen": study.unit_scores("unseen", *study.unit_rows),
-            "untrained": study.before.unit_scores("seen", *study.unit_rows),
-        }
-        for name, study in studies.items()
-    }
+    series = {name: profiles.units(study, *study.unit_rows) for name, study in studies.items()}
     return show.histograms(series, "UnitMem of a unit", lines={"high": HIGH}, limits=(0, 1))
 
 

@@ -235,9 +235,9 @@ def cost_map(runs: Runs) -> Any:
 def cost_scatter(runs: Runs) -> Any:
     """What a layer memorizes against the accuracy that its replacement costs, by whose layer stands in."""
     x = {step: runs.over(of) for step, of in memory(runs).items()}
-    found = {
-        name: {name: {step: (x[step], runs.over(lost((step,), role))) for step in x}} for role, name in STANDS.items()
-    }
+    found: dict[str, Any] = {}
+    for role, name in STANDS.items():
+        found[name] = {name: {step: (at, runs.over(lost((step,), role))) for step, at in x.items()}}
     return show.scatter(found, "memorization of the layer (SSLMem′)", "accuracy lost (points)", percent=True)
 
 
@@ -261,21 +261,20 @@ def whole_table(runs: Runs) -> show.Html:
 
 def single_table(runs: Runs) -> show.Html:
     """By layer: what it memorizes, what its replacement costs by whose layer stands in, and gains (Table 30)."""
-    level, added, rows = memory(runs), memory(runs, "delta"), []
+    level, added, theirs = memory(runs), memory(runs, "delta"), printed(1)
     costs = {f"lost, {name}": role for role, name in STANDS.items()}
-    for step, count in zip(level, runs[0].arrays["parameters"], strict=True):
-        theirs = printed(1).get((step,), (None, None))
-        rows.append(
-            {
-                "layer": step,
-                "parameters": count,
-                "SSLMem′": runs.over(level[step]),
-                "delta": runs.over(added[step]) if step in added else None,
-                **{name: runs.over(lost((step,), role)) for name, role in costs.items()},
-                GAINED: runs.over(gained((step,))),
-                **dict(zip(PRINTED[1:], theirs, strict=True)),
-            }
-        )
+    rows = [
+        {
+            "layer": step,
+            "parameters": count,
+            "SSLMem′": runs.over(level[step]),
+            "delta": runs.over(added[step]) if step in added else None,
+            **{name: runs.over(lost((step,), role)) for name, role in costs.items()},
+            GAINED: runs.over(gained((step,))),
+            **dict(zip(PRINTED[1:], theirs.get((step,), (None, None)), strict=True)),
+        }
+        for step, count in zip(level, runs[0].arrays["parameters"], strict=True)
+    ]
     return show.table(rows, dict.fromkeys((*costs, GAINED), "%") | dict.fromkeys(PRINTED[1:], ".1f"))
 
 
@@ -289,9 +288,8 @@ def choice_table(runs: Runs) -> show.Html:
         for name, pick in picks.items():
             which = ", ".join(dict.fromkeys(" ".join(pick(run)) for run in runs))
             found[name] = which, lost(pick), lost(pick, "g"), gained(pick)
-        which = (
-            f"mean of {'' if str(n) in runs[0].header['drawn'].get('donor', {}) else 'all '}{len(sets(runs[0], n))}"
-        )
+        every = "" if str(n) in runs[0].header["drawn"].get("donor", {}) else "all "
+        which = f"mean of {every}{len(sets(runs[0], n))}"
         found["random"] = which, randomly(lost, n), randomly(lost, n, "g"), randomly(gained, n)
         theirs = printed_choices(runs, n)
         for name, (which, *numbers) in found.items():

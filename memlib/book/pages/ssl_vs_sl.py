@@ -22,7 +22,9 @@ SSL, SL, ENDED = "SSL", "SL", "SL, to the end"
 DESIGNS = {SSL: "ssl", SL: "sl", ENDED: "sl_converged"}
 EDGE = 2  # convolutions that are called the first and the last ones, of eight
 MATTERS = 0.01  # of a score in [0, 1]: less is none, as a point of accuracy is
-FIGURES, TABLE_20 = "LayerMem paper, section 5.1, Figs. 2 and 3", "LayerMem paper, appendix C.4 and Table 20"
+CLASSMEM = {"seen": "classmem", "unseen": "classmem_unseen"}  # ClassMem on the same points
+SCORES: Any = {"control": UNSEEN, "scale": Scale(3)}
+PROBES: Any = {"source": "LayerMem paper, appendix C.4 and Table 20", "scale": POINTS, "needs": ()}
 
 
 def joined(scale: str, **sizes: Any) -> Pieces[Joined]:
@@ -30,20 +32,19 @@ def joined(scale: str, **sizes: Any) -> Pieces[Joined]:
     return join({name: design(scale, where, **sizes) for name, where in DESIGNS.items()})
 
 
-page = Page("05_1_ssl_vs_sl", source=FIGURES, takes=joined)
+page = Page("05_1_ssl_vs_sl", source="LayerMem paper, section 5.1, Figs. 2 and 3", takes=joined)
 
 
 def gap(row: str, points: str = "seen") -> Estimate:
     """Mean UnitMem minus mean ClassMem of a row, on points that the encoder saw, or on others."""
-    return unitmem(row, points) - unit_score(row, {"seen": "classmem", "unseen": "classmem_unseen"}[points])
+    return unitmem(row, points) - unit_score(row, CLASSMEM[points])
 
 
 def under(row: str, points: str = "seen") -> Estimate:
     """Share of a row's units with a UnitMem above their ClassMem, minus one half; equal ones count half."""
-    classes = {"seen": "classmem", "unseen": "classmem_unseen"}[points]
 
     def share(piece: Any) -> float:
-        both = [(one.scores(points, row), one.scores(classes, row)) for one in (piece.f, piece.g)]
+        both = [(one.scores(points, row), one.scores(CLASSMEM[points], row)) for one in (piece.f, piece.g)]
         return float(np.mean([((a > b) + 0.5 * (a == b)).mean() for a, b in both])) - 0.5
 
     return Estimate(share)
@@ -62,9 +63,8 @@ def beyond(study: Study, row: str, sign: int = 1) -> Effect:
     paper="mean UnitMem above mean ClassMem throughout all layers, without a control",
     ids=("A82",),
     above="In layer {part} UnitMem exceeds ClassMem by {}",
-    control=UNSEEN,
-    scale=Scale(3),
     parts="layers",
+    **SCORES,
 )
 def points(joined: Pieces[Joined]) -> dict[str, Effect]:
     ssl = joined.studies[SSL]
@@ -76,9 +76,8 @@ def points(joined: Pieces[Joined]) -> dict[str, Effect]:
     paper="most units of all eight layers, seen in scatter plots",
     ids=("A83",),
     above="In layer {part} the share under the diagonal [exceeds one|falls short of] half by {}",
-    control=UNSEEN,
-    scale=DIFFERENCE,
     parts="layers",
+    **SCORES | {"scale": DIFFERENCE},
 )
 def diagonal(joined: Pieces[Joined]) -> dict[str, Effect]:
     ssl = joined.studies[SSL]
@@ -90,18 +89,15 @@ def diagonal(joined: Pieces[Joined]) -> dict[str, Effect]:
     paper="both increase slightly, curves without numbers",
     ids=("A84",),
     above="Kendall's τ of {part} and depth is {}",
-    control=UNSEEN,
-    scale=TAU,
     parts="scores",
+    **SCORES | {"scale": TAU},
 )
 def increase(joined: Pieces[Joined]) -> dict[str, Effect]:
-    ssl = joined.studies[SSL]
-
-    def tau(score: str) -> Estimate:
-        return rank([unit_score(row, score) for row in ssl.convolutions])
-
-    scores = {"UnitMem": ("seen", "unseen"), "ClassMem": ("classmem", "classmem_unseen")}
-    return {name: Effect(tau(seen), 0.1, control=tau(unseen), over=ssl) for name, (seen, unseen) in scores.items()}
+    ssl, effects = joined.studies[SSL], {}
+    for name, scores in {"UnitMem": tuple(CLASSMEM), "ClassMem": tuple(CLASSMEM.values())}.items():
+        seen, unseen = (rank([unit_score(row, score) for row in ssl.convolutions]) for score in scores)
+        effects[name] = Effect(seen, 0.1, control=unseen, over=ssl)
+    return effects
 
 
 @page.claim(
@@ -109,8 +105,7 @@ def increase(joined: Pieces[Joined]) -> dict[str, Effect]:
     paper="a significant increase in deeper layers",
     ids=("A85",),
     above="ClassMem of the last layers [exceeds that|falls short] of the first by {}",
-    control=UNSEEN,
-    scale=Scale(3),
+    **SCORES,
 )
 def grows(joined: Pieces[Joined]) -> Effect:
     sl = joined.studies[SL]
@@ -127,9 +122,8 @@ def grows(joined: Pieces[Joined]) -> Effect:
     paper="a slight tendency in the initial layers",
     ids=("A86",),
     above="In layer {part} UnitMem exceeds ClassMem by {}",
-    control=UNSEEN,
-    scale=Scale(3),
     parts="first layers",
+    **SCORES,
 )
 def first(joined: Pieces[Joined]) -> dict[str, Effect]:
     sl = joined.studies[SL]
@@ -141,9 +135,8 @@ def first(joined: Pieces[Joined]) -> dict[str, Effect]:
     paper="the trend reverses in later layers, where most units memorize classes",
     ids=("A87",),
     above="In layer {part} ClassMem exceeds UnitMem by {}",
-    control=UNSEEN,
-    scale=Scale(3),
     parts="last layers",
+    **SCORES,
 )
 def last(joined: Pieces[Joined]) -> dict[str, Effect]:
     sl = joined.studies[SL]
@@ -155,8 +148,7 @@ def last(joined: Pieces[Joined]) -> dict[str, Effect]:
     paper="in SSL no such difference over the network; both scores increase slightly",
     ids=("A88",),
     above="ClassMem minus UnitMem is [higher|lower] in SL by {}",
-    control=UNSEEN,
-    scale=Scale(3),
+    **SCORES,
 )
 def turn(joined: Pieces[Joined]) -> Effect:
     both = {name: joined.studies[name] for name in (SSL, SL)}
@@ -169,10 +161,8 @@ def turn(joined: Pieces[Joined]) -> Effect:
     "On the data set that it was trained on, the SL encoder is the better one",
     paper="CIFAR100: 66.1 % against 65.4 %",
     ids=("A89",),
-    source=TABLE_20,
     above="The probe on the SL encoder is [better|worse] by {}",
-    scale=POINTS,
-    needs=(),
+    **PROBES,
 )
 def own(joined: Pieces[Joined]) -> Effect:
     probed = accuracy(joined.studies[SSL].spec["dataset"])
@@ -183,11 +173,9 @@ def own(joined: Pieces[Joined]) -> Effect:
     "On other data sets, the SSL encoder is the better one",
     paper="CIFAR10 57.6 against 56.7 %, STL10 48.7 against 46.1 %, SVHN 59.2 against 58.6 %",
     ids=("A90",),
-    source=TABLE_20,
     above="On {part} the probe on the SSL encoder is [better|worse] by {}",
-    scale=POINTS,
     parts="data sets",
-    needs=(),
+    **PROBES,
 )
 def others(joined: Pieces[Joined]) -> dict[str, Effect]:
     study = joined.studies[SSL]
@@ -219,7 +207,6 @@ def class_curves(studies: Mapping[str, Study]) -> Figure:
 
 def class_table(studies: Mapping[str, Study]) -> show.Html:
     """UnitMem, ClassMem, their controls, the share of units under the diagonal and the member rate by layer."""
-    half = Estimate(lambda piece: 0.5)
     found = [
         {
             "encoders": name,
@@ -228,8 +215,8 @@ def class_table(studies: Mapping[str, Study]) -> show.Html:
             "ClassMem, permuted labels": study.over(unit_score(row, "classmem_shuffled")).mean,
             "UnitMem untrained": study.over(untrained(unitmem(row))).mean,
             "ClassMem untrained": study.over(untrained(unit_score(row, "classmem"))).mean,
-            "UnitMem above ClassMem": study.over(under(row) + half).mean,
-            "the same, unseen points": study.over(under(row, "unseen") + half).mean,
+            "UnitMem above ClassMem": study.over(under(row)).mean + 0.5,
+            "the same, unseen points": study.over(under(row, "unseen")).mean + 0.5,
             "member rate": study.over(member_rate(row)),
         }
         for name, study in studies.items()
@@ -252,17 +239,15 @@ def unit_scatter(studies: Mapping[str, Study]) -> Figure:
 def probes(studies: Mapping[str, Study]) -> show.Html:
     """Table 20: accuracy in % of linear probes, the paper's numbers beside ours, with intervals over pairs."""
     printed, ours = paper.table("table_20").set_index("data set"), list(studies[SSL].tables[0].probe)
-    found = []
-    for name in dict.fromkeys([*ours, *printed.index]):
-        theirs = printed.loc[name] if name in printed.index else {}
-        found.append(
-            {
-                "data set": name,
-                **{f"LayerMem paper: {kind}": theirs.get(f"{kind} (%)") for kind in (SSL, SL)},
-                **{kind: study.over(accuracy(name)) if name in ours else None for kind, study in studies.items()},
-                "before training": studies[SSL].over(untrained(accuracy(name))) if name in ours else None,
-            }
-        )
+    found = [
+        {
+            "data set": name,
+            **{f"LayerMem paper: {kind}": printed[f"{kind} (%)"].get(name) for kind in (SSL, SL)},
+            **{kind: study.over(accuracy(name)) if name in ours else None for kind, study in studies.items()},
+            "before training": studies[SSL].over(untrained(accuracy(name))) if name in ours else None,
+        }
+        for name in dict.fromkeys([*ours, *printed.index])
+    ]
     percent = dict.fromkeys([*studies, "before training"], "%")
     return show.table(found, {f"LayerMem paper: {SSL}": ".1f", f"LayerMem paper: {SL}": ".1f"} | percent)
 

@@ -158,9 +158,8 @@ def extreme_images(study: Study, k: int = 12) -> Figure:
     order = np.argsort(-by_others, kind="stable")
     k = min(k, order.size // 2)
     chosen = {"most memorized": order[:k], "least memorized": order[::-1][:k]}
-    pictures = np.split(study.images(study.points()[np.concatenate(list(chosen.values()))]), 2)
-    rows = dict(zip(chosen, pictures, strict=True))
-    return show.images(rows, {name: score[of].tolist() for name, of in chosen.items()})
+    pictures = study.images({name: study.points()[of] for name, of in chosen.items()})
+    return show.images(pictures, {name: score[of].tolist() for name, of in chosen.items()})
 
 
 def chosen(study: Study, k: int = 12) -> str:

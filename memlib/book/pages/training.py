@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from memlib.book import show
 from memlib.book.claims import Effect, Found, NotJudged, Page
-from memlib.book.cuts.remeasured import accuracy_at, epochs, half_way, members_at, mirrored_at, unitmem_at
+from memlib.book.cuts.remeasured import accuracy_at, epochs, half_way, layers, members_at, mirrored_at, unitmem_at
 from memlib.book.estimates import Estimate, rank
 from memlib.book.runs import Runs
 from memlib.book.words import TAU, UNSEEN, Scale
@@ -23,11 +23,6 @@ ALONG = NotJudged("The encoders were not measured during their training here.")
 page = Page("05_1_training", source="LayerMem paper, appendix C.1 and Fig. 4", takes=("training",))
 
 Curve = Callable[[int], Estimate]  # a moment to a number
-
-
-def layers(runs: Runs) -> list[str]:
-    """The layers whose units were measured, in forward order."""
-    return list(runs[0].header["layers"])
 
 
 def row(runs: Runs, layer: str) -> int:

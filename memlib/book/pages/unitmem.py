@@ -10,6 +10,7 @@ import numpy as np
 from memlib.book import show
 from memlib.book.claims import Effect, Judged, Page
 from memlib.book.estimates import HIGH, beyond_chance, member_rate, rank, share_high, unitmem, untrained
+from memlib.book.profiles import units
 from memlib.book.study import Study
 from memlib.book.verdicts import HOLDS
 from memlib.book.words import DIFFERENCE, SHARE, TAU
@@ -113,15 +114,9 @@ def layer_table(study: Study) -> show.Html:
     return show.table(cells, {column: ".0%" for column in cells[0] if column.startswith("%")})
 
 
-def scores(study: Study, row: str) -> dict[str, np.ndarray]:
-    """UnitMem of a row's units, of all encoders: on seen points, on unseen ones, and before training."""
-    found = {of: study.unit_scores(of, row) for of in ("seen", "unseen")}
-    return found | {"untrained": study.before.unit_scores("seen", row)}
-
-
 def distributions(study: Study) -> Figure:
     """UnitMem of all units by layer: median, the middle half (thick) and the middle 95 % (thin)."""
-    found = {row: scores(study, row) for row in study.convolutions}
+    found = {row: units(study, row) for row in study.convolutions}
     series = {name: {row: one[name] for row, one in found.items()} for name in ("seen", "unseen", "untrained")}
     return show.spreads(series, "layer", "UnitMem of the units", lines=LINE, limits=(0, 1))
 
@@ -129,21 +124,19 @@ def distributions(study: Study) -> Figure:
 def last_layer(study: Study) -> Figure:
     """Distribution of UnitMem over the units of the last convolution (Fig. 1a), with its controls."""
     last = study.convolutions[-1]
-    return show.histograms(
-        scores(study, last), f"UnitMem of a unit of layer {last}", bins=25, limits=(0, 1), lines=LINE
-    )
+    words = f"UnitMem of a unit of layer {last}"
+    return show.histograms(units(study, last), words, bins=25, limits=(0, 1), lines=LINE)
 
 
 def unit_images(study: Study, k: int = 8) -> Figure:
     """The strongest image of the k units of highest UnitMem in each layer of one encoder, marked seen or not."""
-    one, names = study.tables[0], [f"layer {row}" for row in study.convolutions]
-    units = {row: np.argsort(-one.scores("seen", row), kind="stable")[:k] for row in study.convolutions}
-    points = [one.top_row[row][of] for row, of in units.items()]
-    pictures = np.split(study.images(np.concatenate(points)), len(units))
-    captions = [one.scores("seen", row)[of].tolist() for row, of in units.items()]
-    seen = [one.seen[of].tolist() for of in points]
-    rows, captioned, framed = (dict(zip(names, each, strict=True)) for each in (pictures, captions, seen))
-    return show.images(rows, captioned, framed, columns=k)
+    one, points, captions = study.tables[0], {}, {}
+    for row in study.convolutions:
+        best = np.argsort(-one.scores("seen", row), kind="stable")[:k]
+        points[f"layer {row}"] = one.top_row[row][best]
+        captions[f"layer {row}"] = one.scores("seen", row)[best].tolist()
+    seen = {name: one.seen[some].tolist() for name, some in points.items()}
+    return show.images(study.images(points), captions, seen, columns=k)
 
 
 def block_table(study: Study) -> show.Html:
