@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -49,8 +50,9 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         for row in f.layers
         if row.name in ends.values() or row.name == "output" or (row.numbered and row.kind == "residual")
     ]
-    pairs: list[tuple[nn.Module, nn.Module]] = [(f, encoders["g"])]
-    pairs += [(replace(f, donor, step.parts), replace(encoders["g"], donor, step.parts)) for step in steps]
+    # made as they are measured: those of a ResNet50 would be 34 copies at a time
+    replaced = ((replace(f, donor, step.parts), replace(encoders["g"], donor, step.parts)) for step in steps)
+    pairs = chain([(f, encoders["g"])], replaced)
     mirrored, layermem = zip(*memorization(experiment, pairs, layers), strict=True)
 
     before = dict(zip(layers, mirrored[0].tolist(), strict=True))
