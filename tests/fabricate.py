@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from memlib.book.cuts.ablation import WAYS
-from memlib.book.measured import Table
+from memlib.book.measuring import Table
 from memlib.book.pieces import Piece, Pieces
 from memlib.book.runs import Run
 from memlib.book.study import Study

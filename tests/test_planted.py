@@ -8,7 +8,7 @@ from torch import nn
 
 import memlib
 from memlib import metrics
-from memlib.book.measured import Table
+from memlib.book.measuring import Table
 from memlib.book.pages import layermem, unitmem
 from memlib.book.pieces import Piece
 from memlib.book.study import Study

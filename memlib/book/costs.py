@@ -178,7 +178,7 @@ def _same(spec: EncoderSpec) -> EncoderSpec:
 def again(scale: str, page: str) -> str:
     """What it takes to make anew what a page reads: as measured at its scale, at the papers' as estimated."""
     from memlib.book import plan
-    from memlib.book.places import place
+    from memlib.book.paths import place
 
     trained: dict[str, float] = {}
     rest = 0.0

@@ -132,7 +132,7 @@ def look(scale: str) -> dict[str, str | None]:
         KeyError: The scale is unknown.
     """
     from memlib import data, store  # torch comes with these: an engine calls this in another process
-    from memlib.book.places import place
+    from memlib.book.paths import place
 
     known, folder = cache(data.fingerprint), store.home() / "encoders"
     found: dict[str, str | None] = {}

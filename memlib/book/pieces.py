@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from memlib.book.measured import Table
+from memlib.book.measuring import Table
 from memlib.pairs import FEW, S_C, S_E, S_I, S_S, NotPermuted, Pair, Permuted, pair_of, permute
 from memlib.stats import DRAWS, Interval, random_effects, unbounded
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memlib.book.experiments import KINDS
-from memlib.book.measured import SETS, Table
+from memlib.book.measuring import SETS, Table
 
 if TYPE_CHECKING:
     from memlib.book.runs import Run

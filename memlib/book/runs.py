@@ -15,9 +15,9 @@ import numpy as np
 from memlib import store, train
 from memlib.book import designs
 from memlib.book.experiments import Experiment, experiments
-from memlib.book.measured import measure_one
+from memlib.book.measuring import measure_one
+from memlib.book.paths import fingerprints, place
 from memlib.book.pieces import Pieces
-from memlib.book.places import fingerprints, place
 from memlib.book.plan import Planned
 from memlib.book.study import Study, design
 from memlib.specs import nearest

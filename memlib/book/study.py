@@ -15,9 +15,9 @@ from memlib import encoders
 from memlib.book import designs
 from memlib.book.designs import PairPlan, looks, pairs
 from memlib.book.estimates import Estimate, of
-from memlib.book.measured import Table, table, thumbnails
+from memlib.book.measuring import Table, table, thumbnails
+from memlib.book.paths import place
 from memlib.book.pieces import Piece, Pieces, cross
-from memlib.book.places import place
 from memlib.book.plan import members
 from memlib.pairs import S_C, S_I, pair_of
 from memlib.specs import EncoderSpec, half

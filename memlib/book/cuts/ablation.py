@@ -13,7 +13,7 @@ from torch import Tensor
 from memlib import data, measure, train
 from memlib.book.cuts.paired import loaded
 from memlib.book.experiments import Experiment
-from memlib.book.measured import points_of
+from memlib.book.measuring import points_of
 from memlib.pairs import S_C, S_I
 
 ROLES = ("f", "g", "untrained")  # f before training: of units alone

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from memlib import measure, train
 from memlib.book.cuts.paired import loaded, told_apart
-from memlib.book.cuts.probed import accuracies
+from memlib.book.cuts.probes import accuracies
 from memlib.book.experiments import Experiment
 from memlib.encoders import Encoder, Layer
 from memlib.pairs import S_C, S_I

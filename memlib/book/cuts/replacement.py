@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from memlib.book.cuts.paired import loaded, memorization
-from memlib.book.cuts.probed import accuracies
+from memlib.book.cuts.probes import accuracies
 from memlib.book.experiments import Experiment
 from memlib.encoders import Encoder, Step, previous
 from memlib.encoders.base import parameters

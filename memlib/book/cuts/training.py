@@ -11,7 +11,7 @@ from torch import Tensor
 from memlib import measure, metrics, train
 from memlib.book.cuts.paired import loaded, scores, told_apart
 from memlib.book.experiments import Experiment
-from memlib.book.measured import probed
+from memlib.book.measuring import probed
 from memlib.encoders import Encoder
 from memlib.pairs import S_C, S_I
 from memlib.specs import is_whole

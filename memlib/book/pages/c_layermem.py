@@ -9,7 +9,7 @@ import numpy as np
 
 from memlib.book import paper, show
 from memlib.book.claims import Effect, Found, NotJudged, Page
-from memlib.book.cuts.ablated import OTHERS, PLAIN, chosen, swapped, ways
+from memlib.book.cuts.ablation_results import OTHERS, PLAIN, chosen, swapped, ways
 from memlib.book.estimates import Estimate, deltas, mean, mirrored, of, rank
 from memlib.book.pieces import Piece, Pieces
 from memlib.book.rankings import same_points

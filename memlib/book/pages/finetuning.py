@@ -10,7 +10,7 @@ from typing import Any
 from memlib.book import paper, show
 from memlib.book.claims import Effect, NotJudged, Page
 from memlib.book.cuts.finetuning import STARTS
-from memlib.book.cuts.tuned import HEAD, Layers, choice, memory, more, named, sets, size, tuned
+from memlib.book.cuts.finetuning_results import HEAD, Layers, choice, memory, more, named, sets, size, tuned
 from memlib.book.estimates import Estimate, mean, rank
 from memlib.book.runs import Runs
 from memlib.book.words import POINTS, TAU

@@ -9,7 +9,7 @@ import numpy as np
 
 from memlib.book import paper, show
 from memlib.book.claims import Effect, Found, NotJudged, Page
-from memlib.book.cuts.inserted import UNITS, WAYS, Inserted, inserted
+from memlib.book.cuts.injection_results import UNITS, WAYS, Inserted, inserted
 from memlib.book.estimates import Estimate
 from memlib.book.runs import Runs
 from memlib.book.verdicts import NOTHING_LEARNED

@@ -10,9 +10,9 @@ import numpy as np
 
 from memlib.book import paper, show
 from memlib.book.claims import Effect, Found, Page
-from memlib.book.cuts import ablated
+from memlib.book.cuts import ablation_results as results
 from memlib.book.estimates import Estimate, unitmem, untrained
-from memlib.book.measured import Table
+from memlib.book.measuring import Table
 from memlib.book.pieces import Piece
 from memlib.book.rankings import OWN_POINTS, disagree
 from memlib.book.runs import Runs
@@ -108,7 +108,7 @@ def on_points(study: Study, found: Runs, row: str, most: bool, seen: bool = True
             order = own[np.argsort(scores[piece.number][points[own]], kind="stable")]
             k = max(2, round(FIFTH * own.size))
             chosen = order[-k:] if most else order[:k]
-            each.append(ablated.unitmem(run, role, row, np.isin(np.arange(points.size), chosen)))
+            each.append(results.unitmem(run, role, row, np.isin(np.arange(points.size), chosen)))
         return float(np.mean(each))
 
     return Estimate(of)

@@ -9,8 +9,8 @@ import numpy as np
 
 from memlib.book import paper, show
 from memlib.book.claims import Effect, Page
-from memlib.book.cuts.pruned import NONE, Cell, accuracy, alike, area, gap, inactive, rows, shares, taken
 from memlib.book.cuts.pruning import CELLS
+from memlib.book.cuts.pruning_results import NONE, Cell, accuracy, alike, area, gap, inactive, rows, shares, taken
 from memlib.book.estimates import Estimate
 from memlib.book.runs import Run, Runs
 from memlib.book.words import POINTS

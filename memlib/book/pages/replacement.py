@@ -9,8 +9,8 @@ import numpy as np
 
 from memlib.book import paper, show
 from memlib.book.claims import Effect, NotJudged, Page
-from memlib.book.cuts import replaced
-from memlib.book.cuts.replaced import Steps, at, chosen, gained, lost, memory, randomly, sets, steps
+from memlib.book.cuts import replacement_results as results
+from memlib.book.cuts.replacement_results import Steps, at, chosen, gained, lost, memory, randomly, sets, steps
 from memlib.book.estimates import Estimate, mean, rank
 from memlib.book.runs import Runs
 from memlib.book.verdicts import NOTHING_LEARNED
@@ -99,7 +99,7 @@ def gain(runs: Runs, blocks: Runs) -> Effect | NotJudged:
     **words("layers of the highest delta", "the last ones"),
 )
 def largest(runs: Runs, blocks: Runs) -> Effect | NotJudged:
-    both = [(chosen(n, "delta"), replaced.last(n)) for n in replaced.sizes(runs)]
+    both = [(chosen(n, "delta"), results.last(n)) for n in results.sizes(runs)]
     both = [(one, other) for one, other in both if any(one(run) != other(run) for run in runs)]
     if not both:
         return NotJudged("The largest deltas are the last layers' in every run.")
@@ -116,7 +116,7 @@ def largest(runs: Runs, blocks: Runs) -> Effect | NotJudged:
     scale=TAU,
 )
 def order(runs: Runs, blocks: Runs) -> Effect | NotJudged:
-    return costs(runs, lambda role: replaced.tau(memory(runs), role), margin=0.1)
+    return costs(runs, lambda role: results.tau(memory(runs), role), margin=0.1)
 
 
 @page.claim(
@@ -139,9 +139,9 @@ def of_blocks(runs: Runs, blocks: Runs) -> Effect | NotJudged:
     needs=(),
 )
 def batchnorm(runs: Runs, blocks: Runs) -> Effect:
-    chance = replaced.alike("donor", 3)
+    chance = results.alike("donor", 3)
     room = Estimate(lambda run: 1 - chance(run))  # that chance leaves
-    return Effect(replaced.alike("donor") - chance, margin=0.1, reference=room)
+    return Effect(results.alike("donor") - chance, margin=0.1, reference=room)
 
 
 @page.claim(
@@ -152,7 +152,7 @@ def batchnorm(runs: Runs, blocks: Runs) -> Effect:
     above="Replacing layer {part} [lowers|raises] what it memorizes by {}",
 )
 def drops(runs: Runs, blocks: Runs) -> dict[str, Effect]:
-    return {step: Effect(replaced.drop(runs, step), QUARTER, reference=of) for step, of in memory(runs).items()}
+    return {step: Effect(results.drop(runs, step), QUARTER, reference=of) for step, of in memory(runs).items()}
 
 
 @page.claim(
@@ -164,7 +164,7 @@ def drops(runs: Runs, blocks: Runs) -> dict[str, Effect]:
     scale=TAU,
 )
 def early(runs: Runs, blocks: Runs) -> Effect:
-    return Effect(rank([replaced.drop(runs, step) for step in memory(runs)]), margin=0.1)
+    return Effect(rank([results.drop(runs, step) for step in memory(runs)]), margin=0.1)
 
 
 @page.claim(
@@ -212,14 +212,14 @@ def printed_choices(runs: Runs, size: int) -> dict[str, dict[str, Any]]:
     if size not in names:
         return {}
     table = paper.table(names[size])
-    table = table[table["donor"] == ("svhn" if replaced.donor(runs) == "svhn" else "stl10")].set_index("chosen")
+    table = table[table["donor"] == ("svhn" if results.donor(runs) == "svhn" else "stl10")].set_index("chosen")
     own, other = (table[name] - table.loc["none", name] for name in ("cifar10 (%)", "donor (%)"))
     return {n: dict(zip(PRINTED, (table["layers"][n], -own[n], other[n]), strict=True)) for n in table.index}
 
 
 def cost_map(runs: Runs) -> Any:
     """Points of accuracy lost: one layer on the diagonal, two below it; beneath the mean of threes that hold it."""
-    every = [some for n in replaced.sizes(runs) for some in sets(runs[0], n)]
+    every = [some for n in results.sizes(runs) for some in sets(runs[0], n)]
     found = {"points lost here": {some: 100 * runs.over(lost(some)).mean for some in every}}
     if steps(runs) == NINE:
         theirs = printed(1) | printed(2) | printed(3)
@@ -253,7 +253,7 @@ def whole_table(runs: Runs) -> show.Html:
     rows = {f"all layers from: {name}": (role, steps(runs)) for role, name in STANDS.items()}
     columns = {f"{runs[0].header['encoders'][one]['dataset']} (%)": one for one in ("f", "donor")}
     table = [
-        {"encoder": name} | {words: runs.over(replaced.accuracy(*which, one)) for words, one in columns.items()}
+        {"encoder": name} | {words: runs.over(results.accuracy(*which, one)) for words, one in columns.items()}
         for name, which in {"f, nothing replaced": ("f", ()), **rows}.items()
     ]
     return show.table(table, dict.fromkeys(columns, "%"))
@@ -281,9 +281,9 @@ def single_table(runs: Runs) -> show.Html:
 def choice_table(runs: Runs) -> show.Html:
     """Tables 21 to 24: what each rule chooses, and what replacing it costs, by g's layers too, and gains."""
     rows = []
-    for n in replaced.sizes(runs):
-        picks = {f"most by {by}": chosen(n, by) for by in replaced.RULES} | {"last": replaced.last(n)}
-        picks |= {f"least by {by}": chosen(n, by, most=False) for by in replaced.RULES}
+    for n in results.sizes(runs):
+        picks = {f"most by {by}": chosen(n, by) for by in results.RULES} | {"last": results.last(n)}
+        picks |= {f"least by {by}": chosen(n, by, most=False) for by in results.RULES}
         found: dict[str, tuple[Any, ...]] = {}
         for name, pick in picks.items():
             which = ", ".join(dict.fromkeys(" ".join(pick(run)) for run in runs))
@@ -307,7 +307,7 @@ def batchnorm_table(runs: Runs) -> show.Html:
     columns |= {"same data set": ("g", 0), "untrained": ("untrained", 0)}
     rows = []
     for step in (*runs[0].header["normed"], "mean"):
-        found = {n: runs.over(replaced.alike(*one, None if step == "mean" else step)) for n, one in columns.items()}
+        found = {n: runs.over(results.alike(*one, None if step == "mean" else step)) for n, one in columns.items()}
         rows.append({"layer": step, **found, "LayerMem paper": theirs.get(step)})
     return show.table(rows)
 

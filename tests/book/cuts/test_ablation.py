@@ -6,8 +6,9 @@ import torch
 
 from memlib import data, measure, metrics, train
 from memlib.book import plan
-from memlib.book.cuts import ablated, ablation
-from memlib.book.measured import points_of
+from memlib.book.cuts import ablation
+from memlib.book.cuts import ablation_results as results
+from memlib.book.measuring import points_of
 from memlib.book.runs import Run
 from memlib.pairs import S_C, S_I
 from memlib.specs import EncoderSpec
@@ -52,18 +53,18 @@ def test_distances_are_those_of_a_pass_of_their_own(run, way):
 def test_unitmem_on_any_points_is_that_of_their_activations(run):
     images, encoder = images_and_encoder("g")
     chosen = np.arange(20) % 3 == 0
-    found = ablated.activations(run, "g", "6")
+    found = results.activations(run, "g", "6")
     table = measure.unit_activations(encoder, images, "normal", ["6"], views=VIEWS)["6"]
     np.testing.assert_allclose(found, table, rtol=2e-3, atol=1e-5)  # kept with half precision
     own = float(metrics.unitmem(table[torch.from_numpy(chosen)]).mean())
-    assert ablated.unitmem(run, "g", "6", chosen) == pytest.approx(own, abs=1e-3)
+    assert results.unitmem(run, "g", "6", chosen) == pytest.approx(own, abs=1e-3)
 
 
 def test_the_layers_are_those_of_the_papers_tables(run):
     assert run.header["layers"] == list("12345678")
     assert run.header["rows"] == ["1", "2", "3", "4", "Res2", "5", "6", "7", "8", "Res6", "output"]
     with pytest.raises(KeyError, match="role or layer of the ablation"):
-        ablated.activations(run, "g", "Res2")
+        results.activations(run, "g", "Res2")
 
 
 def test_fewer_points_are_as_many_of_each_set(tmp_path, monkeypatch):

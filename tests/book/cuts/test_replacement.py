@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from memlib import build_encoder, data, measure, probe, train
-from memlib.book.cuts import probed, replacement
+from memlib.book.cuts import probes, replacement
 from memlib.book.experiments import Experiment
 from memlib.specs import EncoderSpec
 from memlib.surgery import replace
@@ -41,7 +41,7 @@ def test_every_variant_has_an_accuracy_a_data_set_and_seed(made):
     arrays, header = made
     assert header["variants"][0] == ["f", []]
     assert [role for role, _ in header["variants"]] == ["f"] + ["donor"] * 9 + ["g"] * 9 + ["untrained"] * 9
-    assert arrays["accuracy"].shape == (28, 1, probed.SEEDS)
+    assert arrays["accuracy"].shape == (28, 1, probes.SEEDS)
     assert header["steps"] == header["normed"] == [*"12345678"]
     assert header["layers"] == [*"1234", "Res2", *"5678", "Res6", "output"]
     assert arrays["parameters"].tolist()[:2] == [896 + 64, 18496 + 128]
@@ -52,7 +52,7 @@ def test_every_variant_has_an_accuracy_a_data_set_and_seed(made):
 def test_accuracies_are_those_of_probes_of_replaced_encoders(made, encoders, variant):
     arrays, header = made
     one = replace(encoders["f"], encoders[variant[0]], variant[1])
-    expected = probe.probe(one, "digits", 32, 100, 40, seeds=probed.SEEDS)
+    expected = probe.probe(one, "digits", 32, 100, 40, seeds=probes.SEEDS)
     found = arrays["accuracy"][header["variants"].index(list(variant)), 0]
     torch.testing.assert_close(found, torch.tensor(expected.each), atol=1 / 40 + 1e-6, rtol=0)  # rounding: a point
 

@@ -10,7 +10,7 @@ from legible import assert_legible
 
 from memlib.book import show
 from memlib.book.claims import Judged
-from memlib.book.cuts import ablated
+from memlib.book.cuts import ablation_results as results
 from memlib.book.estimates import mirrored, of
 from memlib.book.pages import c_layermem as page
 from memlib.book.pieces import Pieces
@@ -88,9 +88,9 @@ def test_distances_that_agree_are_alike():
 
 def test_scale_between_f_and_g_does_not_change_the_order_of_layers():
     study = plain()
-    joined = ablated.ways(study, fabricate.again(study, scale=0.3))
+    joined = results.ways(study, fabricate.again(study, scale=0.3))
     rows = study.convolutions
-    assert joined.values(ablated.swapped(rows, ("l2, raw", "ratio"))) == [0] * 12
+    assert joined.values(results.swapped(rows, ("l2, raw", "ratio"))) == [0] * 12
     for row in rows:  # an offset on all points alike
         ours, raw = (joined.over(of(way, mirrored(row))).mean for way in ("l2", "l2, raw"))
         assert raw == pytest.approx(ours, rel=0.1)
@@ -142,9 +142,9 @@ def test_normalizations_are_those_of_the_library():
     sets = np.array([S_C, S_C, S_I, S_I])
     f, g = np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.0, 2.0, 1.0, 2.0])  # g minus f: 2, 0, -2, -2
     piece = type("Piece", (), {"pair": Pair({"1": f}, {"1": g}, sets)})
-    assert ablated.normalized("1", "none")(piece) == pytest.approx((1 + 2) / 2)
-    assert ablated.normalized("1", "range")(piece) == pytest.approx((1 + 2) / 2 / 4)
-    assert ablated.normalized("1", "ratio")(piece) == piece.pair.mirrored("1")
+    assert results.normalized("1", "none")(piece) == pytest.approx((1 + 2) / 2)
+    assert results.normalized("1", "range")(piece) == pytest.approx((1 + 2) / 2 / 4)
+    assert results.normalized("1", "ratio")(piece) == piece.pair.mirrored("1")
 
 
 def test_parameters_that_grow_with_what_layers_add_are_correlated():
@@ -173,6 +173,6 @@ def test_tables_and_answer_say_it_all(planted, again, found):
     every = {name: Judged(page.page.claims[name], verdict) for name, verdict in found.items()}
     assert show.verdicts(every).data.count("<details") == len(every)
     said = page.answer(planted, again)
-    by = {way: ablated.ways(planted, again).over(of(way, mirrored("8"))) for way in ("l2", "cosine")}
+    by = {way: results.ways(planted, again).over(of(way, mirrored("8"))) for way in ("l2", "cosine")}
     assert said.endswith(f"layer 8 memorizes {by['l2']} by l2 and {by['cosine']} by cosine.")
     assert all(f" % by {way}" in said for way in page.DISTANCES)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from legible import assert_legible
 
-from memlib.book.cuts.inserted import UNITS
+from memlib.book.cuts.injection_results import UNITS
 from memlib.book.pages import injection
 from memlib.book.pieces import Pieces
 from memlib.book.runs import Run

@@ -7,7 +7,7 @@ import pytest
 from legible import assert_legible
 
 from memlib.book import claims
-from memlib.book.cuts import replaced
+from memlib.book.cuts import replacement_results as results
 from memlib.book.pages import replacement
 from memlib.book.pieces import Pieces
 from memlib.book.runs import Run
@@ -125,25 +125,25 @@ def test_an_order_of_layers_that_is_noise_decides_nothing():
 
 def test_layers_are_chosen_by_level_and_by_what_they_add():
     run = one(0, 4 * MEMORY)
-    assert replaced.chosen(3)(run) == ("5", "6", "8")
-    assert replaced.chosen(2, "delta")(run) == ("3", "5")  # +.019 and +.036 to what is before them
-    assert replaced.chosen(1, most=False)(run) == ("2",)
-    assert list(replaced.memory([run])) == list(STEPS)
-    assert "1" not in replaced.memory([run], "delta")
-    assert len(replaced.sets(run, 2)) == 28
-    assert replaced.sizes([run]) == [1, 2, 3]
+    assert results.chosen(3)(run) == ("5", "6", "8")
+    assert results.chosen(2, "delta")(run) == ("3", "5")  # +.019 and +.036 to what is before them
+    assert results.chosen(1, most=False)(run) == ("2",)
+    assert list(results.memory([run])) == list(STEPS)
+    assert "1" not in results.memory([run], "delta")
+    assert len(results.sets(run, 2)) == 28
+    assert results.sizes([run]) == [1, 2, 3]
     with pytest.raises(ValueError, match="the 9 highest of 1, 2, 3"):
-        replaced.chosen(9)(run)
+        results.chosen(9)(run)
     with pytest.raises(KeyError, match="unknown variant of f 'untrained 1 2'"):
-        replaced.lost(("1", "2"), "untrained")(run)
+        results.lost(("1", "2"), "untrained")(run)
 
 
 def test_random_layers_are_those_that_were_drawn_where_not_all_were_replaced():
     drawn = {"donor": {"3": [["1", "2", "4"], ["2", "4", "7"]]}, "g": {"3": [["1", "2", "4"]]}}
     some = runs(drawn=drawn, count=2, sizes=(1, 3))
-    expected = [np.mean([replaced.lost(tuple(s))(run) for s in drawn["donor"]["3"]]) for run in some]
-    assert some.values(replaced.randomly(replaced.lost, 3)) == pytest.approx(expected)
-    assert replaced.sets(some[0], 3, "g") == [("1", "2", "4")]
+    expected = [np.mean([results.lost(tuple(s))(run) for s in drawn["donor"]["3"]]) for run in some]
+    assert some.values(results.randomly(results.lost, 3)) == pytest.approx(expected)
+    assert results.sets(some[0], 3, "g") == [("1", "2", "4")]
     table = repr(replacement.choice_table(some))
     assert "mean of 2" in table
     assert "nan" not in table
@@ -152,10 +152,10 @@ def test_random_layers_are_those_that_were_drawn_where_not_all_were_replaced():
 def test_accuracies_are_means_over_seeds_on_the_data_set_that_is_asked():
     run = one(0, 4 * MEMORY)
     run.arrays["accuracy"][0] = [[0.6, 0.8], [0.1, 0.3]]
-    assert replaced.accuracy("f", ())(run) == pytest.approx(0.7)
-    assert replaced.accuracy("f", (), "donor")(run) == pytest.approx(0.2)
-    assert replaced.lost(STEPS, "untrained")(run) == pytest.approx(0.3)
-    assert replaced.at("8", "8")(run) == pytest.approx(0.2 * replaced.at("8")(run))
+    assert results.accuracy("f", ())(run) == pytest.approx(0.7)
+    assert results.accuracy("f", (), "donor")(run) == pytest.approx(0.2)
+    assert results.lost(STEPS, "untrained")(run) == pytest.approx(0.3)
+    assert results.at("8", "8")(run) == pytest.approx(0.2 * results.at("8")(run))
 
 
 @pytest.mark.parametrize("draw", ["cost_map", "cost_scatter", "after_map"])

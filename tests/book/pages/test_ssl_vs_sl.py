@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from legible import assert_legible
 
-from memlib.book.measured import CLASSMEM
+from memlib.book.measuring import CLASSMEM
 from memlib.book.pages import ssl_vs_sl
 from memlib.book.pages.ssl_vs_sl import ENDED, SL, SSL
 from memlib.book.study import join

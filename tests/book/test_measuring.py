@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from memlib import data, encoders, measure, metrics, store, train
-from memlib.book import measured, places, plan, runs, study
+from memlib.book import measuring, paths, plan, runs, study
 
 SIZES = {"epochs": 1, "views": 2, "subset": 40, "external": 10}
 PLAIN = SIZES | {"batch": 10, "probe": []}  # of base, without its probe
@@ -41,7 +41,7 @@ def classes(tmp_path_factory):
 
 def test_what_is_measured_so_far_is_read_and_nothing_made(halves, monkeypatch):
     made = []
-    monkeypatch.setattr(measured, "measure_one", made.append)
+    monkeypatch.setattr(measuring, "measure_one", made.append)
     assert len(study.so_far("smoke", "base", **PLAIN)) == len(halves)
     assert len(study.so_far("smoke", "base", **PLAIN, pairs=len(halves) + 2)) == 0  # halves of another design
     assert len(study.so_far("smoke", "base", **PLAIN | {"epochs": 3})) == 0
@@ -196,9 +196,9 @@ def test_a_published_measurement_is_found_where_its_images_are_not(classes, tmp_
     def nowhere(name, split):
         raise FileNotFoundError(name)
 
-    assert places.place(measured, "smoke", nowhere) == folder / name
+    assert paths.place(measured, "smoke", nowhere) == folder / name
     with pytest.raises(FileNotFoundError):
-        places.place(dataclasses.replace(measured, views=3), "smoke", nowhere)
+        paths.place(dataclasses.replace(measured, views=3), "smoke", nowhere)
 
 
 def test_what_was_run_is_told_from_the_headers(halves):
@@ -225,7 +225,7 @@ def test_what_was_run_names_every_machine_and_precision_with_how_many_encoders_i
 def test_a_second_reading_makes_nothing_and_gives_the_same_numbers(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMLIB_HOME", str(tmp_path))
     pair = plan.pairs("smoke", "base", **PLAIN)[0]
-    first, second = (measured.table(pair.f_untrained, "smoke") for _ in range(2))
+    first, second = (measuring.table(pair.f_untrained, "smoke") for _ in range(2))
     assert first.made
     assert not second.made
     assert all(np.array_equal(first.align[layer], second.align[layer]) for layer in first.align)
@@ -248,7 +248,7 @@ def test_more_images_than_the_data_set_has_is_an_error_before_training(monkeypat
     monkeypatch.setenv("MEMLIB_HOME", str(tmp_path))
     pair = plan.pairs("smoke", "base", external=100_000)[0]
     with pytest.raises(ValueError, match=r"100,?000"):
-        measured.table(pair.f, "smoke")
+        measuring.table(pair.f, "smoke")
     assert not list(tmp_path.glob("encoders/*"))
 
 

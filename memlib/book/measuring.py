@@ -13,7 +13,7 @@ import torch
 
 from memlib import data, measure, metrics, splits, store, train
 from memlib.book.designs import Measurement
-from memlib.book.places import fingerprints, place
+from memlib.book.paths import fingerprints, place
 from memlib.encoders import Encoder
 from memlib.pairs import S_C, S_I
 from memlib.specs import EncoderSpec, half, nearest
