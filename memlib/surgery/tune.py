@@ -18,6 +18,7 @@ from memlib.measure.subjects import own
 from memlib.probe import features
 from memlib.specs import is_whole, nearest
 from memlib.surgery.parts import parts
+from memlib.train.steps import schedule
 
 WARMUP = 0.1  # share of the steps
 WEIGHT_DECAY = 1e-2  # of the weights, not of biases and norms: as the encoders are trained
@@ -153,7 +154,7 @@ def tune(
         if not torch.isfinite(loss):
             raise ArithmeticError(f"the loss is {losses[-1]} at step {step}: take a smaller lr than {lr:g}")
         for group in optimizer.param_groups:
-            group["lr"] = lr * _share(step, epochs * steps)
+            group["lr"] = lr * schedule(step, epochs * steps, WARMUP)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -261,11 +262,3 @@ def _optimizer(trained: Sequence[Tensor], lr: float) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=lr)
-
-
-def _share(step: int, total: int) -> float:
-    """Share of the learning rate at a step: a linear warm-up, then half a cosine to 0."""
-    from lightly.utils.scheduler import cosine_schedule
-
-    warm = round(WARMUP * total)
-    return (step + 1) / warm if step < warm else cosine_schedule(step - warm, max(total - warm, 1), 1.0, 0.0)
