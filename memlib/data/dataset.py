@@ -42,8 +42,7 @@ class Dataset:
         classes = tuple(classes)
         _check(images, labels, classes, hashes, f"{name} {split}")
         hashes = hash_images(images, labels) if hashes is None else hashes
-        high, low = hashes.numpy().view(">u8").T  # big-endian: numbers in the order of their bytes
-        order = torch.from_numpy(np.lexsort((low, high)))
+        order = canonical(hashes)
         if not torch.equal(order, torch.arange(len(order))):
             images, hashes = images[order], hashes[order]
             labels = None if labels is None else labels[order]
@@ -106,6 +105,12 @@ def square(images: Tensor, size: int) -> Tensor:
         for block in cut.split(1024)
     ]
     return torch.cat(blocks)
+
+
+def canonical(hashes: Tensor) -> Tensor:
+    """Indices of points in canonical order, ascending by hash: int64 [N]."""
+    high, low = hashes.numpy().view(">u8").T  # big-endian: numbers in the order of their bytes
+    return torch.from_numpy(np.lexsort((low, high)))
 
 
 def hash_images(images: Tensor, labels: Tensor | None) -> Tensor:
