@@ -235,13 +235,9 @@ def rows(
     if not isinstance(model, Encoder):
         seen = look(model, layers, run, x, units, axes)
         return [(name, name, name) for name in seen.layouts], seen
-    table = {row.name: row for row in model.layers}
-    chosen = [
-        (row, table[row].module, table[row].unit_module or table[row].module) for row in matching(layers, table)
-    ]
-    given = {
-        table[row].unit_module or table[row].module: axes[name] for name in axes for row in matching(name, table)
-    }
+    table = {row.name: (row.module, row.unit_module or row.module) for row in model.layers}
+    chosen = [(row, *table[row]) for row in matching(layers, table)]
+    given = {table[row][1]: axes[name] for name in axes for row in matching(name, table)}
     return chosen, look(model, [name for _, *taps in chosen for name in taps], run, x, units, given)
 
 
