@@ -175,8 +175,7 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
 
 
 def _hashes(paths: list[Path], labels: Tensor | None) -> Tensor:
-    ends = np.full(len(paths), -1) if labels is None else labels.numpy()
-    return hash_bytes((path.read_bytes() for path in paths), (end.tobytes() for end in ends.astype("<i8")))
+    return hash_bytes((path.read_bytes() for path in paths), labels)
 
 
 @contextmanager
