@@ -144,6 +144,30 @@ def test_features_that_are_the_same_on_all_training_points_change_nothing():
 def test_labels_may_be_any_classes():
     x, y, z, expected = four(n=200, apart=1.5)
     assert probe.linear(x, 7 + 5 * y, z, 7 + 5 * expected, **SHORT) == probe.linear(x, y, z, expected, **SHORT)
+    assert probe.knn(x, 7 + 5 * y, z, 7 + 5 * expected) == probe.knn(x, y, z, expected)
+
+
+# ---------------------------------------------------------------- kNN
+
+
+def test_knn_votes_with_weights_that_grow_with_similarity():
+    # from the test point at 0 degrees: class 1 at 10 degrees, class 0 at 30 and 31, class 1 at 180
+    degrees = torch.deg2rad(torch.tensor([10.0, 30.0, 31.0, 180.0]))
+    x = torch.stack([degrees.cos(), degrees.sin()], 1) * torch.tensor([[1.0], [50.0], [0.1], [3.0]])
+    y, z = torch.tensor([1, 0, 0, 1]), torch.tensor([[2.0, 0.0]])
+    one, zero = torch.tensor([1]), torch.tensor([0])
+    # exp((cos 10 - cos 30) / T) is 5.4 at T = .07, more than the two others together; 1.1 at T = 1
+    assert probe.knn(x, y, z, one, k=3, temperature=0.07) == 1.0
+    assert probe.knn(x, y, z, zero, k=3, temperature=1.0) == 1.0
+    assert probe.knn(x, y, z, one, k=1, temperature=1.0) == 1.0
+    assert probe.knn(x, y, z, one, k=3, temperature=1e-4) == 1.0
+
+
+def test_knn_is_the_share_of_points_told_right_whatever_the_block(digits):
+    known, labels, asked, expected = digits
+    each = [probe.knn(known, labels, a[None], e[None]) for a, e in zip(asked, expected, strict=True)]
+    assert probe.knn(known, labels, asked, expected) == pytest.approx(np.mean(each), abs=1.01 / len(asked))
+    assert np.mean(each) > 0.9
 
 
 # ---------------------------------------------------------------- features
@@ -226,6 +250,7 @@ def test_more_points_than_there_are_are_refused(name, most):
 # ---------------------------------------------------------------- bad input
 
 
+@pytest.mark.parametrize("function", [probe.linear, probe.knn])
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -242,9 +267,9 @@ def test_more_points_than_there_are_are_refused(name, most):
         (lambda x, y, z, e: (x[0], y, z, e), r"train_features of shape \(16,\): allowed is \[N, D\]"),
     ],
 )
-def test_points_that_do_not_fit_together_are_refused(change, said):
+def test_points_that_do_not_fit_together_are_refused(function, change, said):
     with pytest.raises(ValueError, match=said):
-        probe.linear(*change(*four()))
+        function(*change(*four()))
 
 
 @pytest.mark.parametrize(
@@ -266,6 +291,13 @@ def test_choices_out_of_range_are_refused(choices, said):
 def test_an_unknown_optimizer_is_refused_with_the_nearest():
     with pytest.raises(KeyError, match="did you mean 'adamw'"):
         probe.linear(*four(), optimizer="adam")
+
+
+def test_k_and_temperature_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="k=151 with 150 training points: allowed is 1 to 150"):
+        probe.knn(*four(), k=151)
+    with pytest.raises(ValueError, match="temperature=0: allowed is above 0"):
+        probe.knn(*four(), temperature=0)
 
 
 def test_a_grid_of_different_numbers_of_encoders_is_refused():

@@ -1,4 +1,4 @@
-"""Linear probing of frozen features as in Table 9 of the LayerMem paper.
+"""Linear probing of frozen features as in Table 9 of the LayerMem paper, and weighted kNN as a quick check.
 
 Seeds, and encoders of a grid, are separate problems that are solved together as one batched problem. Features are
 standardised without learned parameters, with mean and standard deviation of the training points: what MAE's probe
@@ -20,13 +20,13 @@ from memlib.augment import augmentation
 from memlib.encoders import Encoder
 from memlib.measure import as_images
 from memlib.measure.repeats import unrepeatable
-from memlib.measure.subjects import device_of, feeder, own
+from memlib.measure.subjects import feeder, own
 from memlib.measure.views import hinted
-from memlib.probe.classifiers import TABLE_9, Accuracy, grid, linear, whole
+from memlib.probe.classifiers import TABLE_9, Accuracy, grid, knn, linear, whole
 from memlib.progress import progress
 from memlib.seeded import seeded
 
-__all__ = ["TABLE_9", "Accuracy", "features", "first", "grid", "linear", "probe"]
+__all__ = ["TABLE_9", "Accuracy", "features", "first", "grid", "knn", "linear", "probe"]
 
 
 def features(encoder: nn.Module, images: Any, batch: int = 256, device: torch.device | str | None = None) -> Tensor:
@@ -51,11 +51,16 @@ def features(encoder: nn.Module, images: Any, batch: int = 256, device: torch.de
     whole("batch", batch)
     prepare, unused = augmentation("none", min(pixels.shape[2:])), torch.Generator()
     copy = own(encoder, hooked=False).eval()
-    there = device_of(copy) if device is None else torch.device(device)
+    home = next((x.device for x in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
+    there = home if device is None else torch.device(device)
     feed, draws = feeder(copy.to(there)), False
 
     def run(x: Tensor) -> Tensor:
-        return checked(copy(feed(x)), len(x))
+        output = copy(feed(x))
+        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(x):
+            given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(f"the encoder puts out {given} for {len(x)} images: allowed is [N, D]")
+        return output
 
     found: list[Tensor] = []
     with torch.no_grad(), progress(len(pixels), "features", "image") as done:
@@ -69,18 +74,6 @@ def features(encoder: nn.Module, images: Any, batch: int = 256, device: torch.de
                 found.append(run(prepare(part.to(there), unused)).float().cpu())
             done(len(part))
     return torch.cat(found)
-
-
-def checked(output: Any, n: int) -> Tensor:
-    """What an encoder puts out for n images, which is to be [N, D].
-
-    Raises:
-        ValueError: It is not.
-    """
-    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != n:
-        given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(f"the encoder puts out {given} for {n} images: allowed is [N, D]")
-    return output
 
 
 def probe(

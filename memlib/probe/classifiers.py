@@ -1,4 +1,4 @@
-"""Linear classifiers on features that are already there: many problems as one, no encoder in sight."""
+"""Linear classifiers and kNN on features that are already there: many problems as one, no encoder in sight."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import normalize, one_hot
 
 from memlib.progress import progress
 from memlib.specs import OPTIMIZERS, is_whole, nearest
@@ -84,12 +84,7 @@ def linear(
         ValueError: Features and labels do not fit together, features are not finite, points have no label or all
             the same, test points are of classes that no training point has, or a number is out of its range.
     """
-    for name, x in (("train", train_features), ("test", test_features)):
-        if x.ndim != 2:
-            raise ValueError(
-                f"{name}_features of shape {tuple(x.shape)}: allowed is [N, D]; grid() takes several sets of "
-                "features, [G, N, D]"
-            )
+    _one_set(train_features, test_features, "grid() takes several sets of features, [G, N, D]")
     return grid(
         train_features[None],
         train_labels,
@@ -239,6 +234,43 @@ def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     return train * scale, (test - mean) * scale
 
 
+def knn(
+    train_features: Tensor,
+    train_labels: Tensor,
+    test_features: Tensor,
+    test_labels: Tensor,
+    k: int = 20,
+    temperature: float = 0.07,
+) -> float:
+    """Test accuracy of weighted kNN: the k most similar points by cosine vote with exp(similarity / temperature).
+
+    As Wu et al. (2018) and DINO; a quick check that learns nothing.
+
+    Args:
+        train_features, test_features: float [N, D] and [M, D].
+        train_labels, test_labels: integers [N] and [M], 0 or more.
+        k: 1 to N.
+
+    Raises:
+        ValueError: Features and labels do not fit together as in `linear`, or k or temperature is out of range.
+    """
+    _one_set(train_features, test_features, "take one set of features at a time")
+    labels, expected, classes = _targets(train_features, train_labels, test_features, test_labels)
+    whole("k", k)
+    if k > len(labels):
+        raise ValueError(f"k={k} with {len(labels)} training points: allowed is 1 to {len(labels)}")
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature={temperature!r}: allowed is above 0")
+    x, z = normalize(train_features.float(), dim=1), normalize(test_features.float(), dim=1)
+    right = 0
+    for points, wanted in zip(z.split(1024), expected.split(1024), strict=True):
+        similarity, near = (points @ x.T).topk(k)  # [B, k]
+        weights = ((similarity - similarity[:, :1]) / temperature).exp()  # against the nearest: never overflows
+        votes = weights.new_zeros(len(points), classes).scatter_add_(1, labels[near], weights)
+        right += int((votes.argmax(1) == wanted).sum())
+    return right / len(expected)
+
+
 def _targets(train: Tensor, labels: Tensor, test: Tensor, expected: Tensor) -> tuple[Tensor, Tensor, int]:
     """Labels as 0..C-1 of the classes that training points have, on the features' device, and C; all checked."""
     for name, x, y in (("train", train, labels), ("test", test, expected)):
@@ -270,6 +302,12 @@ def _targets(train: Tensor, labels: Tensor, test: Tensor, expected: Tensor) -> t
             "take more training points, or leave these test points out"
         )
     return places, torch.searchsorted(classes, expected), len(classes)
+
+
+def _one_set(train: Tensor, test: Tensor, remedy: str) -> None:
+    for name, x in (("train", train), ("test", test)):
+        if x.ndim != 2:
+            raise ValueError(f"{name}_features of shape {tuple(x.shape)}: allowed is [N, D]; {remedy}")
 
 
 def whole(name: str, value: Any) -> None:
