@@ -203,9 +203,10 @@ def test_f_and_g_share_exactly_the_shared_points_and_halves_share_none():
     assert rest == set(range(1000)) - (f - g)
 
 
-@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="asks the processor")
 @pytest.mark.parametrize(("has", "found"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_is_bfloat16_where_the_processor_has_it_and_a_named_precision_is_itself(has, found, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
     assert train.arithmetic("auto") == found
     assert [train.arithmetic(name) for name in ("float32", "bfloat16")] == ["float32", "bfloat16"]
