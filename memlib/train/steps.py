@@ -99,7 +99,7 @@ def schedule(step: int, total: int, warmup: float) -> float:
 
 
 def arithmetic(name: str) -> str:
-    """`float32` or `bfloat16`; `auto` is bfloat16 where the processor has it: emulated it is 8 to 14 times as slow."""
+    """`float32` or `bfloat16`; `auto` is bfloat16 where the processor has it, as it is 10 times as slow emulated."""
     if name != "auto":
         return name
     if torch.cuda.is_available():
