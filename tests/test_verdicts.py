@@ -219,7 +219,9 @@ def test_a_first_look_asks_for_more_than_the_last():
     contrast = Contrast(around(0.03, 0.0145, 4), 0.005)
     assert verdict(contrast).verdict == HOLDS
     assert verdict(contrast, looks=(1 / 3, 2 / 3, 1.0)).verdict == HOLDS
-    assert verdict(contrast, looks=(1 / 3,)).verdict == UNDECIDED
+    first = verdict(contrast, looks=(1 / 3,))
+    assert first.verdict == UNDECIDED
+    assert first.p == pytest.approx(3 * verdict(contrast).p)  # a third of the error is spent
 
 
 def test_a_rank_spends_nothing_at_a_look_that_its_signs_cannot_pass():
