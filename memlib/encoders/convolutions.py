@@ -13,11 +13,11 @@ from torch.nn.functional import linear
 class Conv2d(nn.Conv2d):
     """A convolution whose kernel is 1, or 3 with padding 1, and which trains on small maps by matrix products.
 
-    In float32 a kernel of 1, and what puts out a map of 1 by 1, is one matrix product; a kernel of 3 and stride 1 on
-    a map of 8 by 8 or smaller takes minimal filtering (Lavin and Gray, 2016), forward and backward: 9 products
-    instead of 36 for each pair of channels at 2 by 2, 36 instead of 144 at 4 by 4. In lower precision, where its sums
-    would lose digits, a map of 2 by 2 is one matrix product, as each output sees all four inputs. All else, other
-    kernels, GPUs and evaluation take the ordinary way.
+    A kernel of 1, and what puts out a map of 1 by 1, is one matrix product. In float32 a kernel of 3 and stride 1 on a
+    map of 8 by 8 or smaller takes minimal filtering (Lavin and Gray, 2016), forward and backward: 9 products instead
+    of 36 for each pair of channels at 2 by 2, 36 instead of 144 at 4 by 4. In lower precision, where its sums would
+    lose digits, a map of 2 by 2 is one matrix product, as each output sees all four inputs. All else, other kernels,
+    GPUs and evaluation take the ordinary way.
 
     Weights are read in the memory order in which training keeps them, channels last.
     """
@@ -32,16 +32,16 @@ class Conv2d(nn.Conv2d):
             return ordinary
         if self.groups > 1 or self.dilation != (1, 1) or self.padding_mode != "zeros":
             return ordinary
-        three = (self.kernel_size, self.padding) == ((3, 3), (1, 1))
-        if torch.is_autocast_enabled("cpu"):
-            return self._multiplied if three and stride == (1, 1) and size == 2 else ordinary
-        if not x.dtype == self.weight.dtype == torch.float32:
+        three, low = (self.kernel_size, self.padding) == ((3, 3), (1, 1)), torch.is_autocast_enabled("cpu")
+        if not low and not x.dtype == self.weight.dtype == torch.float32:
             return ordinary
         if (self.kernel_size, self.padding) == ((1, 1), (0, 0)):
             return self._pointwise
         if three and (size == 1 or (size == 2 and stride == (2, 2))):
             return self._whole
-        return self._filtered if three and stride == (1, 1) and size in (2, 4, 8) else ordinary
+        if three and stride == (1, 1) and size in ((2,) if low else (2, 4, 8)):
+            return self._multiplied if low else self._filtered
+        return ordinary
 
     def _pointwise(self, x: Tensor) -> Tensor:
         down, right = self.stride
