@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from torch import Tensor
 
     from memlib.data import Dataset
     from memlib.models import Loaded
-    from memlib.report.page import Picture
 
 PICTURES = 24  # images on a report's page
 SHARES = (0.1, 0.2, 0.5)  # of the units of each layer that `prune` silences
@@ -109,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 def unitmem(chosen: argparse.Namespace, said: _Said) -> None:
     """UnitMem of every unit, and the images behind the highest."""
     from memlib import report
+    from memlib.report.page import Picture
 
     models = _models(chosen.model, chosen.weights, said)
     images, control = _images(chosen, models[0], said, chosen.images, chosen.control)
@@ -121,7 +120,7 @@ def unitmem(chosen: argparse.Namespace, said: _Said) -> None:
     units = units.sort_values("unitmem", ascending=False, kind="stable")
     _show(layers)
     top = [
-        _picture(images, u.point, f"{u.layer}, unit {u.unit}: {u.score:.3f}, {files[u.point]}")
+        Picture(images[u.point], f"{u.layer}, unit {u.unit}: {u.score:.3f}, {files[u.point]}")
         for u in found.top(PICTURES)
     ]
     pictures = {"Images behind the units with the highest UnitMem": top}
@@ -131,6 +130,7 @@ def unitmem(chosen: argparse.Namespace, said: _Said) -> None:
 def layermem(chosen: argparse.Namespace, said: _Said) -> None:
     """LayerMem of every layer, over the points of a pair or over pairs."""
     from memlib import report
+    from memlib.report.page import Picture
 
     if chosen.model is None:
         f, g = (_models(names, None, said) for names in (chosen.f, chosen.g))
@@ -150,7 +150,7 @@ def layermem(chosen: argparse.Namespace, said: _Said) -> None:
     most = table.loc[table[column].idxmax(), "layer"]
     points = pd.DataFrame({"file": files} | {layer: score.numpy() for layer, score in found.scores.items()})
     best = found.scores[most].argsort(descending=True)[:PICTURES].tolist()
-    top = [_picture(images, i, f"{found.scores[most][i]:.3f}, {files[i]}") for i in best]
+    top = [Picture(images[i], f"{found.scores[most][i]:.3f}, {files[i]}") for i in best]
     pictures = {f"Images with the highest SSLMem at {most}": top}
     _write(chosen, said, "LayerMem", {"layers": table, "points": points}, found.plot, len(table), pictures)
 
@@ -161,7 +161,8 @@ def probe(chosen: argparse.Namespace, said: _Said) -> None:
 
     models = _models(chosen.model, chosen.weights, said)
     rows = []
-    for name, one in zip(_labels(chosen.model, chosen.weights), models, strict=True):
+    names = chosen.weights if chosen.weights and len(chosen.model) == 1 else chosen.model
+    for name, one in zip(names, models, strict=True):
         accuracy = _Probe(chosen, one)(one.model)
         rows.append({"model": name, "accuracy": accuracy.mean, "std over seeds": accuracy.std})
     table = pd.DataFrame(rows)
@@ -229,13 +230,10 @@ def prune(chosen: argparse.Namespace, said: _Said) -> None:
 # ---------------------------------------------------------------- what they share
 
 
-def _labels(names: Sequence[str], weights: Sequence[str] | None) -> list[str]:
-    return list(weights) if weights and len(names) == 1 else list(names)
-
-
 def _models(names: Sequence[str], weights: Sequence[str] | None, said: _Said) -> list[Loaded]:
     """Models on the device: each name with its weights, or one name with several."""
     from memlib.models import load_model
+    from memlib.train import device
 
     files: list[str | None] = list(weights) if weights else [None] * len(names)
     names = list(names) * len(files) if len(names) == 1 else list(names)
@@ -249,15 +247,9 @@ def _models(names: Sequence[str], weights: Sequence[str] | None, said: _Said) ->
         for sentence in loaded.said:
             if sentence not in said:
                 said.append(sentence)
-        loaded.model.to(_device())
+        loaded.model.to(device())
         found.append(loaded)
     return found
-
-
-def _device() -> torch.device:
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _images(chosen: argparse.Namespace, model: Loaded, said: _Said, *folders: str | None) -> list[Any]:
@@ -315,12 +307,6 @@ class _Probe:
         vectors = Vectors(model, self.mean, self.std)
         known, asked = (probe.features(vectors, images) for images in (self.train, self.test))
         return probe.linear(known, self.train_labels, asked, self.test_labels)
-
-
-def _picture(images: Tensor, index: int, caption: str) -> Picture:
-    from memlib.report.page import Picture
-
-    return Picture(images[index], caption)
 
 
 def _show(table: pd.DataFrame) -> None:

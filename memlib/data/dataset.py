@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -42,8 +43,7 @@ class Dataset:
         classes = tuple(classes)
         _check(images, labels, classes, hashes, f"{name} {split}")
         hashes = hash_images(images, labels) if hashes is None else hashes
-        high, low = hashes.numpy().view(">u8").T  # big-endian: numbers in the order of their bytes
-        order = torch.from_numpy(np.lexsort((low, high)))
+        order = canonical(hashes)
         if not torch.equal(order, torch.arange(len(order))):
             images, hashes = images[order], hashes[order]
             labels = None if labels is None else labels[order]
@@ -108,20 +108,25 @@ def square(images: Tensor, size: int) -> Tensor:
     return torch.cat(blocks)
 
 
+def canonical(hashes: Tensor) -> Tensor:
+    """Indices of points in canonical order, ascending by hash: int64 [N]."""
+    high, low = hashes.numpy().view(">u8").T  # big-endian: numbers in the order of their bytes
+    return torch.from_numpy(np.lexsort((low, high)))
+
+
 def hash_images(images: Tensor, labels: Tensor | None) -> Tensor:
     """Hash of each image's pixels, shape and label: uint8 [N, 16]."""
-    ends = (np.full(len(images), -1) if labels is None else labels.numpy()).astype("<i8")
     shape = np.array(images.shape[1:], dtype="<i8").tobytes()
     rows = images.numpy().reshape(len(images), -1)
-    return hash_bytes((row.data for row in rows), (end.tobytes() + shape for end in ends))
+    return hash_bytes((row.data for row in rows), labels, shape)
 
 
-def hash_bytes(contents: Iterable[memoryview | bytes], ends: Iterable[bytes]) -> Tensor:
-    """Hash of each content followed by its end: uint8 [N, 16]."""
+def hash_bytes(contents: Iterable[memoryview | bytes], labels: Tensor | None, shape: bytes = b"") -> Tensor:
+    """Hash of each content followed by its label, -1 without labels, and a shape: uint8 [N, 16]."""
     found = bytearray()
-    for content, end in zip(contents, ends, strict=True):
+    for content, label in zip(contents, repeat(-1) if labels is None else labels.tolist(), strict=False):
         point = hashlib.sha256(content)
-        point.update(end)
+        point.update(label.to_bytes(8, "little", signed=True) + shape)
         found += point.digest()[:HASH]
     return torch.frombuffer(found, dtype=torch.uint8).view(-1, HASH)
 

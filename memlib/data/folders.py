@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memlib.data.dataset import Dataset, hash_bytes, square
+from memlib.data.dataset import Dataset, canonical, hash_bytes, square
 from memlib.progress import progress
 
 IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's
@@ -50,8 +50,8 @@ def read_folder(name: str, split: str, folder: Path, size: int | None = None, co
     """
     paths, labels, classes = _scan(folder, split)
     hashes = _hashes(paths, labels)
-    chosen = _order(hashes)[:count]
-    paths, hashes = [paths[i] for i in chosen], hashes[chosen]
+    chosen = canonical(hashes)[:count]
+    paths, hashes = [paths[i] for i in chosen.tolist()], hashes[chosen]
     labels = None if labels is None else labels[chosen]
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
         found = pool.map(_shape, paths) if size is None else [(size, size)] * len(paths)
@@ -97,12 +97,7 @@ def list_files(folder: Path) -> list[Path]:
 def ordered_files(folder: Path) -> list[Path]:
     """The files behind the points of `read_folder`'s training split, in their order."""
     paths, labels, _ = _scan(folder)
-    return [paths[i] for i in _order(_hashes(paths, labels))]
-
-
-def _order(hashes: Tensor) -> np.ndarray:
-    """The canonical order: ascending by hash."""
-    return np.lexsort(hashes.numpy().view(">u8").T[::-1])
+    return [paths[i] for i in canonical(_hashes(paths, labels)).tolist()]
 
 
 def class_names(folder: Path, split: str = "train") -> tuple[str, ...]:
@@ -180,8 +175,7 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
 
 
 def _hashes(paths: list[Path], labels: Tensor | None) -> Tensor:
-    ends = np.full(len(paths), -1) if labels is None else labels.numpy()
-    return hash_bytes((path.read_bytes() for path in paths), (end.tobytes() for end in ends.astype("<i8")))
+    return hash_bytes((path.read_bytes() for path in paths), labels)
 
 
 @contextmanager
@@ -208,9 +202,8 @@ def _decode(path: Path, size: int | None) -> Tensor:
     from PIL import ImageOps
 
     with _opened(path) as picture:
-        deep = picture.mode.startswith("I;16") or (
-            picture.mode == "I" and picture.format in ("PNG", "PPM")
-        )  # 16 bits
+        # of 16 bits
+        deep = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
         if picture.mode in ("I", "F") and not deep:
             raise ValueError(f"of {picture.mode!r}, 32 bits, whose range nobody states; allowed are 8 and 16")
         upright = ImageOps.exif_transpose(picture)

@@ -13,11 +13,11 @@ from torch.nn.functional import linear
 class Conv2d(nn.Conv2d):
     """A convolution whose kernel is 1, or 3 with padding 1, and which trains on small maps by matrix products.
 
-    A kernel of 1, and what puts out a map of 1 by 1, is one matrix product. In float32 a kernel of 3 and stride 1 on a
-    map of 8 by 8 or smaller takes minimal filtering (Lavin and Gray, 2016), forward and backward: 9 products instead
-    of 36 for each pair of channels at 2 by 2, 36 instead of 144 at 4 by 4. In lower precision, where its sums would
-    lose digits, a map of 2 by 2 is one matrix product, as each output sees all four inputs. All else, other kernels,
-    GPUs and evaluation take the ordinary way.
+    A kernel of 1, and what puts out a map of 1 by 1, is one matrix product. In float32 a kernel of 3 and stride 1 on
+    a map of 8 by 8 or smaller takes minimal filtering (Lavin and Gray, 2016), forward and backward: 9 products
+    instead of 36 for each pair of channels at 2 by 2, 36 instead of 144 at 4 by 4. In lower precision, where its sums
+    would lose digits, a map of 2 by 2 is one matrix product, as each output sees all four inputs. All else, other
+    kernels, GPUs and evaluation take the ordinary way.
 
     Weights are read in the memory order in which training keeps them, channels last.
     """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from timm.models import resnet
-from torch import Tensor, nn
+from torch import nn
 
 from memlib.encoders.base import Encoder, Layer, Step, parameters
 from memlib.encoders.convolutions import Conv2d
@@ -52,8 +52,8 @@ class ResNet(Encoder, resnet.ResNet):
 
     def steps(self) -> tuple[Step, ...]:
         """The convolution in front with its pool (`conv1`), the blocks as Table 24 names them, and `output`."""
-        stem = (self.conv1, self.bn1, self.act1, self.maxpool)
-        found = [Step("conv1", lambda x: _chain(stem, x), ("conv1", "bn1"))]
+        stem = nn.Sequential(self.conv1, self.bn1, self.act1, self.maxpool)
+        found = [Step("conv1", stem, ("conv1", "bn1"))]
         for stage in range(1, 5):
             for number, (child, block) in enumerate(self.get_submodule(f"layer{stage}").named_children(), 1):
                 found.append(Step(f"C{stage + 1}_B{number}", block, (f"layer{stage}.{child}",)))
@@ -72,17 +72,9 @@ class ResNet(Encoder, resnet.ResNet):
                 if not isinstance(module, nn.Conv2d) or not part.startswith("conv"):  # one of downsample
                     continue
                 number += 1
-                name, act = (
-                    f"conv{stage + 1}-{number}",
-                    path.replace("conv", "act"),
-                )  # the block's last: behind its sum
+                name = f"conv{stage + 1}-{number}"
+                act = path.replace("conv", "act")  # the block's last: behind its sum
                 parts = (path, path.replace("conv", "bn"))
                 yield Layer(name, path, act, "conv", module.out_channels, True, parameters(module), before, parts)
                 before = name
         yield Layer("output", "global_pool", None, "output", self.dim, True, 0, before)
-
-
-def _chain(modules: Iterable[nn.Module], x: Tensor) -> Tensor:
-    for module in modules:
-        x = module(x)
-    return x

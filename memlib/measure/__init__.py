@@ -1,9 +1,7 @@
 """The passes over the points: distances between views and unit activations, of all layers in the same forwards.
 
 A pass holds the views of one block of points and one batch of activations, whatever the number of points, layers
-and units. Views are drawn for blocks of `BLOCK` consecutive points, by a generator seeded with (seed, block, view),
-for a whole block also where fewer are left: the views of a point do not depend on how many are processed at once or
-follow it, and the first views stay what they are when more are drawn.
+and units; the views of a point do not depend on what is measured beside it (`memlib.measure.views`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from memlib.encoders import Encoder
 from memlib.measure.axes import Layout
 from memlib.measure.distances import view_distance
 from memlib.measure.looks import Look, Run, look, matching
-from memlib.measure.subjects import feeder, own
+from memlib.measure.subjects import device_of, feeder, own
 from memlib.measure.views import Views
 from memlib.seeded import seeded
 
@@ -98,7 +98,7 @@ class Pass:
         # memlib's own take images in either layout, and are faster so
         self.model, self.feed = own(model), feeder(model, last=isinstance(model, Encoder))
         self.choices, self.n, self.each = choices, len(views.pixels), len(views.draws)
-        self.device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+        self.device = device_of(model)
         self.found = Sweep()
         self.fresh: dict[str, list[Tensor]] = {}  # unit activations of the block, [points, U] each
         self.jobs: dict[str, list[Callable[[Tensor], None]]] = {}  # by output
@@ -235,13 +235,9 @@ def rows(
     if not isinstance(model, Encoder):
         seen = look(model, layers, run, x, units, axes)
         return [(name, name, name) for name in seen.layouts], seen
-    table = {row.name: row for row in model.layers}
-    chosen = [
-        (row, table[row].module, table[row].unit_module or table[row].module) for row in matching(layers, table)
-    ]
-    given = {
-        table[row].unit_module or table[row].module: axes[name] for name in axes for row in matching(name, table)
-    }
+    table = {row.name: (row.module, row.unit_module or row.module) for row in model.layers}
+    chosen = [(row, *table[row]) for row in matching(layers, table)]
+    given = {table[row][1]: axes[name] for name in axes for row in matching(name, table)}
     return chosen, look(model, [name for _, *taps in chosen for name in taps], run, x, units, given)
 
 

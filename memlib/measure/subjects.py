@@ -48,6 +48,11 @@ def _held(value: Any) -> Iterator[Tensor]:
             yield from _held(item)
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model is; one without parameters and buffers is on the processor."""
+    return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+
 def feeder(model: nn.Module, last: bool = False) -> Callable[[Tensor], Tensor]:
     """What makes of images those that a model takes: of its device and dtype, as its own convolutions lie in memory.
 
@@ -57,8 +62,7 @@ def feeder(model: nn.Module, last: bool = False) -> Callable[[Tensor], Tensor]:
         last: Whether channels come last in memory anyway.
     """
     tensors = [*model.parameters(), *model.buffers()]
-    device = tensors[0].device if tensors else torch.device("cpu")
-    dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
+    device, dtype = device_of(model), next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
     as_last = torch.channels_last
     last = last or any(t.ndim == 4 and t.is_contiguous(memory_format=as_last) > t.is_contiguous() for t in tensors)
     layout = as_last if last else torch.contiguous_format

@@ -46,7 +46,7 @@ class Loaded:
     std: tuple[float, ...] = IMAGENET_STD
 
 
-def load_model(name: str, weights: str | Path | None = None, seed: int = 0) -> Loaded:
+def load_model(name: str, weights: str | Path | None = None) -> Loaded:
     """A model by its name, with the weights of a file.
 
     Args:
@@ -55,8 +55,7 @@ def load_model(name: str, weights: str | Path | None = None, seed: int = 0) -> L
             is called without arguments; or an encoder's file in memlib's store. Classification layers of timm and
             torchvision are left out: what is measured is the encoder.
         weights: safetensors or a state dict; `pretrained` for the published ones of timm and torchvision. None: those
-            of the folder, the store or the function, and random ones otherwise.
-        seed: Of random weights.
+            of the folder, the store or the function, and random ones, always the same, otherwise.
 
     Raises:
         KeyError: There is no such model.
@@ -76,7 +75,7 @@ def load_model(name: str, weights: str | Path | None = None, seed: int = 0) -> L
     else:
         build = _builder(kind, rest, name, weights)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         loaded = build()
     said = loaded.said
     if weights is not None and str(weights) != "pretrained":

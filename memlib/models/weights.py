@@ -13,15 +13,8 @@ from torch import Tensor, nn
 
 from memlib import store
 
-INSIDE = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "module",
-    "net",
-    "encoder",
-    "backbone",
-)  # where checkpoints have it
+# where checkpoints have it
+INSIDE = ("state_dict", "model_state_dict", "model", "module", "net", "encoder", "backbone")
 HEAD = re.compile(  # parts that come after an encoder, by the first part of their names
     r"(\w*head\w*|fc|classifier|linear|proj|projector|projection\w*|predictor|prediction\w*|decoder\w*|mask_token|"
     r"prototypes|last_layer|loss|queue\w*)(\d*)(\.|$)"
@@ -122,7 +115,7 @@ def fit(model: nn.Module, state: Mapping[str, Tensor], source: str) -> list[str]
         raise ValueError(f"{source}{under} does not fit the model. " + ". ".join(problems))
     model.load_state_dict({name: value for name, value in given.items() if name in own}, strict=False)
     beside = [name for name in state if not name.startswith(prefix) or name.removeprefix(prefix) not in own]
-    parts = Counter(re.split(r"[.]", name.removeprefix(prefix))[0] for name in beside)
+    parts = Counter(name.removeprefix(prefix).split(".")[0] for name in beside)
     said = [f"The weights are those of {source}" + (f", without the prefix {prefix!r}." if prefix else ".")]
     if parts:
         listed = ", ".join(f"{part} ({count})" for part, count in parts.items())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from memlib.augment import Augmentation, augmentation
+from memlib.augment import augmentation
 from memlib.encoders import Encoder
 from memlib.objectives.base import Objective
 from memlib.objectives.pairs import BYOL, SimCLR, SimSiam
@@ -15,7 +13,7 @@ from memlib.specs import FRAMEWORKS, EncoderSpec, nearest
 
 __all__ = ["BUILDERS", "BYOL", "DINO", "MAE", "Objective", "SimCLR", "SimSiam", "Supervised", "build_objective"]
 
-BUILDERS: dict[str, Callable[[Encoder, EncoderSpec, Augmentation, int], Objective]] = {
+BUILDERS: dict[str, type[Objective]] = {
     "simclr": SimCLR,
     "simsiam": SimSiam,
     "byol": BYOL,

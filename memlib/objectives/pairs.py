@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from memlib.augment import Augmentation
 from memlib.encoders import Encoder
@@ -14,8 +14,15 @@ from memlib.specs import EncoderSpec
 
 
 class _Pairs(Objective):
+    loss: nn.Module
+
     def views(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         return self.two_views(images, generator)
+
+    def meet(self, p: list[Tensor], z: list[Tensor]) -> Tensor:
+        """The mean loss of each view's prediction with the other view's projection."""
+        with exact(p[0]):
+            return (self.loss(p[0].float(), z[1].float()) + self.loss(p[1].float(), z[0].float())) / 2
 
 
 class SimCLR(_Pairs):
@@ -55,13 +62,7 @@ class SimSiam(_Pairs):
 
     def forward(self, *views: Tensor) -> Tensor:
         z = [self.head(self.encoder(view)) for view in views]
-        p = [self.predictor(one) for one in z]
-        with exact(z[0]):
-            first, second = (
-                self.loss(p[0].float(), z[1].detach().float()),
-                self.loss(p[1].float(), z[0].detach().float()),
-            )
-            return (first + second) / 2
+        return self.meet([self.predictor(one) for one in z], [one.detach() for one in z])
 
 
 class BYOL(_Pairs):
@@ -83,8 +84,7 @@ class BYOL(_Pairs):
         p = [self.predictor(self.head(self.encoder(view))) for view in views]
         with torch.no_grad():
             z = [self.teacher_head(self.teacher(view)) for view in views]
-        with exact(p[0]):
-            return (self.loss(p[0].float(), z[1].float()) + self.loss(p[1].float(), z[0].float())) / 2
+        return self.meet(p, z)
 
     def update(self, share: float) -> None:
         from lightly.models.utils import update_momentum

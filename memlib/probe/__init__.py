@@ -20,7 +20,7 @@ from memlib.augment import augmentation
 from memlib.encoders import Encoder
 from memlib.measure import as_images
 from memlib.measure.repeats import unrepeatable
-from memlib.measure.subjects import feeder, own
+from memlib.measure.subjects import device_of, feeder, own
 from memlib.measure.views import hinted
 from memlib.probe.classifiers import TABLE_9, Accuracy, grid, knn, linear, whole
 from memlib.progress import progress
@@ -51,16 +51,11 @@ def features(encoder: nn.Module, images: Any, batch: int = 256, device: torch.de
     whole("batch", batch)
     prepare, unused = augmentation("none", min(pixels.shape[2:])), torch.Generator()
     copy = own(encoder, hooked=False).eval()
-    home = next((x.device for x in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
-    there = home if device is None else torch.device(device)
+    there = device_of(copy) if device is None else torch.device(device)
     feed, draws = feeder(copy.to(there)), False
 
     def run(x: Tensor) -> Tensor:
-        output = copy(feed(x))
-        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(x):
-            given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ValueError(f"the encoder puts out {given} for {len(x)} images: allowed is [N, D]")
-        return output
+        return checked(copy(feed(x)), len(x))
 
     found: list[Tensor] = []
     with torch.no_grad(), progress(len(pixels), "features", "image") as done:
@@ -74,6 +69,18 @@ def features(encoder: nn.Module, images: Any, batch: int = 256, device: torch.de
                 found.append(run(prepare(part.to(there), unused)).float().cpu())
             done(len(part))
     return torch.cat(found)
+
+
+def checked(output: Any, n: int) -> Tensor:
+    """What an encoder puts out for n images, which is to be [N, D].
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != n:
+        given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"the encoder puts out {given} for {n} images: allowed is [N, D]")
+    return output
 
 
 def probe(

@@ -1,11 +1,6 @@
 """What counts as evidence: intervals whose unit is the pair of encoders, and the tests of the claims. No torch."""
 
-from memlib.stats.comparisons import (
-    holm,
-    kendall,
-    overlap,
-    welch,
-)
+from memlib.stats.comparisons import holm, kendall, overlap, welch
 from memlib.stats.effects import flipped_signs, pairs_needed, random_effects
 from memlib.stats.intervals import (
     LEVEL,

@@ -8,16 +8,11 @@ from numpy.typing import ArrayLike
 from memlib.stats.intervals import Array, clean
 
 
-def _ps(ps: ArrayLike) -> Array:
-    array = clean(ps, "p values")
-    if array.min() < 0 or array.max() > 1:
-        raise ValueError("p values lie between 0 and 1")
-    return array
-
-
 def holm(ps: ArrayLike) -> Array:
     """Holm's corrected p values [M], in the order given: the chance of any false finding stays at the level."""
-    p = _ps(ps)
+    p = clean(ps, "p values")
+    if p.min() < 0 or p.max() > 1:
+        raise ValueError("p values lie between 0 and 1")
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * (p.size - np.arange(p.size)))
     corrected = np.empty_like(p)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import nctdtr, stdtrit
 
-from memlib.stats.intervals import LEVEL, Array, Interval, _half_width, clean, over_pairs
+from memlib.stats.intervals import LEVEL, Array, Interval, _half_width, back, clean, over_pairs
 
 POWER = 0.9
 MOST = 1000  # pairs: beyond that nobody trains
@@ -54,10 +54,7 @@ def random_effects(
     half = _half_width(spread, df, floor, LEVEL)
     found = Interval(mean, mean - half, mean + half, x.size, int(points), 1.0, spread=spread, floor=floor)
     found = replace(found, p=min(1.0, 2 * found.tail(abs(mean))))
-    if scale == "plain":
-        return found
-    mean, low, high = np.tanh([found.mean, found.low, found.high]).tolist()
-    return replace(found, mean=mean, low=low, high=high, scale=scale)
+    return found if scale == "plain" else back(found)
 
 
 def _between(x: Array, v: Array) -> float:

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 LEVEL = 0.95
 CLIP = 0.999  # SSLMem' of .999 is a ratio of distances of 2000 : 1; beyond it 2 artanh measures rounding
-CHUNK = 200  # bootstrap draws at a time: memory stays flat in the number of draws
+RESAMPLES, CHUNK = 2000, 200  # of the bootstrap over points: in all, and at a time, so that memory stays flat
 
 
 def number(value: float, form: str = "") -> str:
@@ -121,12 +121,6 @@ def clean(values: ArrayLike, what: str = "values") -> Array:
     return array
 
 
-def _probability(value: float, what: str) -> float:
-    if not 0 < value < 1:
-        raise ValueError(f"{what} must lie between 0 and 1, got {value}")
-    return value
-
-
 def upper_tail(distance: float, error: float, df: float) -> float:
     """One-sided p of t = distance / error; without error it is certain, one way or the other."""
     if error == 0:
@@ -135,14 +129,15 @@ def upper_tail(distance: float, error: float, df: float) -> float:
 
 
 def _half_width(error: float, df: float, floor: float, level: float) -> float:
-    upper = (1 + _probability(level, "level")) / 2
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    upper = (1 + level) / 2
     return max(error * float(stdtrit(df, upper)), floor * float(ndtri(upper)))
 
 
 def over_pairs(
     estimates: ArrayLike,
     points: int,
-    level: float = LEVEL,
     step: float = 0.0,
     scale: Literal["plain", "log ratio"] = "plain",
 ) -> Interval:
@@ -163,17 +158,16 @@ def over_pairs(
         raise ValueError("an interval over pairs needs at least two pairs; use two_level for a single one")
     error = float(np.sqrt((x.var(ddof=1) + step**2 / 12) / x.size))
     mean, df = float(x.mean()), x.size - 1
-    half = error * float(stdtrit(df, (1 + _probability(level, "level")) / 2))
-    low, high, p = mean - half, mean + half, _two_sided(mean, error, df)
-    if scale == "log ratio":
-        mean, low, high = np.tanh([mean, low, high]).tolist()
-    return Interval(mean, low, high, x.size, int(points), p, level, scale)
+    half = _half_width(error, df, 0.0, LEVEL)
+    p = min(1.0, 2 * upper_tail(abs(mean), error, df))
+    found = Interval(mean, mean - half, mean + half, x.size, int(points), p)
+    return found if scale == "plain" else back(found)
 
 
-def _two_sided(mean: float, error: float, df: float) -> float:
-    if error == 0:  # the same number in every pair: certain, or nothing at all
-        return 0.0 if mean else 1.0
-    return float(2 * stdtr(df, -abs(mean) / error))
+def back(found: Interval) -> Interval:
+    """An interval of half log ratios on the scale of SSLMem'."""
+    mean, low, high = np.tanh([found.mean, found.low, found.high]).tolist()
+    return replace(found, mean=mean, low=low, high=high, scale="log ratio")
 
 
 def unbounded(mean: float, points: int) -> Interval:
@@ -181,28 +175,24 @@ def unbounded(mean: float, points: int) -> Interval:
     return Interval(mean, -np.inf, np.inf, 1, points, 1.0)
 
 
-def _means(x: Array, draws: int, rng: np.random.Generator) -> Array:
-    """Means of `draws` resamples of x, [draws]."""
-    blocks = []
-    for start in range(0, draws, CHUNK):
-        rows = min(CHUNK, draws - start)
-        blocks.append(x[rng.integers(x.size, size=(rows, x.size))].mean(1))
-    return np.concatenate(blocks)
+def _means(x: Array, rng: np.random.Generator) -> Array:
+    """Means of resamples of x, [RESAMPLES]."""
+    return np.concatenate([x[rng.integers(x.size, size=(CHUNK, x.size))].mean(1) for _ in range(RESAMPLES // CHUNK)])
 
 
-def _over_points(mean: float, sample: Array, points: int, level: float) -> Interval:
+def _over_points(mean: float, sample: Array, points: int) -> Interval:
     """Percentile interval of a bootstrap over the points of one pair: descriptive."""
-    tail = (1 - _probability(level, "level")) / 2
+    tail = (1 - LEVEL) / 2
     low, high = np.quantile(sample, [tail, 1 - tail])
     p = 2 * (min((sample <= 0).sum(), (sample >= 0).sum()) + 1) / (sample.size + 1)
-    return Interval(mean, float(low), float(high), 1, points, min(1.0, float(p)), level)
+    return Interval(mean, float(low), float(high), 1, points, min(1.0, float(p)))
 
 
-def two_level(values: Sequence[ArrayLike], level: float = LEVEL, draws: int = 2000, seed: int = 0) -> Interval:
+def two_level(values: Sequence[ArrayLike]) -> Interval:
     """Mean over pairs of encoders of the means over their points.
 
     Args:
-        values: one array [N] a pair. A single pair gets a bootstrap over its points (`draws`, `seed`).
+        values: one array [N] a pair. A single pair gets a bootstrap over its points.
 
     Raises:
         ValueError: without pairs, or if a pair's array is empty or not finite.
@@ -212,14 +202,11 @@ def two_level(values: Sequence[ArrayLike], level: float = LEVEL, draws: int = 20
         raise ValueError("no pairs of encoders were given")
     points = sum(a.size for a in arrays)
     if len(arrays) > 1:
-        return over_pairs([a.mean() for a in arrays], points, level)
-    sample = _means(arrays[0], draws, np.random.default_rng(seed))
-    return _over_points(float(arrays[0].mean()), sample, points, level)
+        return over_pairs([a.mean() for a in arrays], points)
+    return _over_points(float(arrays[0].mean()), _means(arrays[0], np.random.default_rng(0)), points)
 
 
-def difference(
-    pairs: Sequence[tuple[ArrayLike, ArrayLike]], level: float = LEVEL, draws: int = 2000, seed: int = 0
-) -> Interval:
+def difference(pairs: Sequence[tuple[ArrayLike, ArrayLike]]) -> Interval:
     """Mean over pairs of mean(a) - mean(b), where a and b are two sets of points of the same pair.
 
     Raises:
@@ -232,10 +219,10 @@ def difference(
         raise ValueError("no pairs of encoders were given")
     points = sum(a.size + b.size for a, b in sets)
     if len(sets) > 1:
-        return over_pairs([a.mean() - b.mean() for a, b in sets], points, level)
-    rng = np.random.default_rng(seed)
+        return over_pairs([a.mean() - b.mean() for a, b in sets], points)
+    rng = np.random.default_rng(0)
     a, b = sets[0]
-    return _over_points(float(a.mean() - b.mean()), _means(a, draws, rng) - _means(b, draws, rng), points, level)
+    return _over_points(float(a.mean() - b.mean()), _means(a, rng) - _means(b, rng), points)
 
 
 def log_ratio(sslmem: ArrayLike) -> Array:
@@ -252,9 +239,7 @@ def log_ratio(sslmem: ArrayLike) -> Array:
     return np.arctanh(np.clip(x, -CLIP, CLIP))
 
 
-def mirrored_pairs(
-    pairs: Sequence[tuple[ArrayLike, ArrayLike]], level: float = LEVEL, draws: int = 2000, seed: int = 0
-) -> Interval:
+def mirrored_pairs(pairs: Sequence[tuple[ArrayLike, ArrayLike]]) -> Interval:
     """Mirrored estimate over pairs: SSLMem' of S_C and of S_I, averaged as log ratios and transformed back.
 
     Args:
@@ -264,7 +249,4 @@ def mirrored_pairs(
         The interval on the scale of SSLMem', in (-1, 1).
     """
     # halves before the mean: mean(a/2) - mean(b/2) is the mirrored estimate
-    halves = [(log_ratio(c) / 2, log_ratio(i) / 2) for c, i in pairs]
-    found = difference(halves, level, draws, seed)
-    mean, low, high = np.tanh([found.mean, found.low, found.high]).tolist()
-    return replace(found, mean=mean, low=low, high=high, scale="log ratio")
+    return back(difference([(log_ratio(c) / 2, log_ratio(i) / 2) for c, i in pairs]))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from memlib.encoders import Encoder
 from memlib.measure.axes import CHANNELS_FIRST, FEATURES_LAST, unit_axis
 from memlib.measure.looks import Look, look
-from memlib.measure.subjects import feeder, own
+from memlib.measure.subjects import device_of, feeder, own
 from memlib.measure.views import made_for
 from memlib.seeded import seeded
 from memlib.specs import nearest
@@ -102,8 +102,8 @@ def silence(model: nn.Module, units: Units, axes: Mapping[str, int] | None = Non
     for name, (module, indices) in placed.items():
         setattr(module, AXIS, where.get(name))
         before = getattr(module, BUFFER, indices.new_empty(0))
-        device = next((t.device for t in (*result.parameters(), *result.buffers())), indices.device)
-        module.register_buffer(BUFFER, torch.cat([before.to(device), indices.to(device)]).unique())
+        there = device_of(result)
+        module.register_buffer(BUFFER, torch.cat([before.to(there), indices.to(there)]).unique())
         if _stays not in module._forward_hooks.values():
             module.register_forward_hook(_stays, prepend=True)
     return result
@@ -166,7 +166,7 @@ def _axes(model: nn.Module, placed: Placed, told: Mapping[str, int]) -> dict[str
 def _look(model: nn.Module, unclear: Mapping[str, nn.Module]) -> dict[nn.Module, int]:
     """What a look at a copy tells of modules' axes of units; says which it does not tell."""
     copy = own(model)
-    feed, device = feeder(copy), next((t.device for t in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
+    feed, device = feeder(copy), device_of(copy)
     seen: Look | None = None
     for side in dict.fromkeys((made_for(model) or SIDES[0], *SIDES)):
         x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)

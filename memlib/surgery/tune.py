@@ -14,10 +14,11 @@ from torch.nn.functional import cross_entropy
 from memlib.augment import augmentation
 from memlib.encoders import Encoder
 from memlib.measure import PRECISIONS, as_images
-from memlib.measure.subjects import own
-from memlib.probe import features
+from memlib.measure.subjects import device_of, own
+from memlib.probe import checked, features
 from memlib.specs import is_whole, nearest
 from memlib.surgery.parts import parts
+from memlib.train.steps import schedule
 
 WARMUP = 0.1  # share of the steps
 WEIGHT_DECAY = 1e-2  # of the weights, not of biases and norms: as the encoders are trained
@@ -127,7 +128,7 @@ def tune(
     chosen = {path: module for modules in parts(made, layers).values() for path, module in modules.items()}
     frozen, tuned = _cut(made, list(chosen))
     prepare, draws = augmentation("none", min(pixels.shape[2:])), torch.Generator().manual_seed(int(seed))
-    device = next((p.device for p in made.parameters()), torch.device("cpu"))
+    device = device_of(made)
     cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
     with torch.no_grad(), cast:
         sides = [_ahead(frozen, prepare, side, device) for side in (pixels, pixels.flip(3))]
@@ -147,13 +148,13 @@ def tune(
             order, flipped = torch.randperm(n, generator=draws), torch.rand(n, generator=draws) < 0.5
         rows = order[step % steps * batch :][:batch]
         with cast:
-            output = _checked(tuned(_pick(sides, rows, flipped[rows], device)), batch)
+            output = checked(tuned(_pick(sides, rows, flipped[rows], device)), batch)
         loss = cross_entropy(norm(output.float()) @ weight.T + bias, places[rows.to(device)])
         losses.append(float(loss.detach()))
         if not torch.isfinite(loss):
             raise ArithmeticError(f"the loss is {losses[-1]} at step {step}: take a smaller lr than {lr:g}")
         for group in optimizer.param_groups:
-            group["lr"] = lr * _share(step, epochs * steps)
+            group["lr"] = lr * schedule(step, epochs * steps, WARMUP)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -217,7 +218,7 @@ def _outputs(tuned: Callable[[State], Any], states: State, n: int, device: torch
     """What the rest makes of all states, float32 on the CPU."""
     for start in range(0, n, AT_ONCE):
         state = _each(lambda t, s=start: t[s : s + AT_ONCE].to(device), states)  # type: ignore[misc]
-        yield _checked(tuned(state), min(AT_ONCE, n - start)).float().cpu()
+        yield checked(tuned(state), min(AT_ONCE, n - start)).float().cpu()
 
 
 def _each(do: Callable[..., Tensor], *states: State) -> State:
@@ -237,13 +238,6 @@ def _pick(sides: Sequence[State], rows: Tensor, flipped: Tensor, device: torch.d
     return _each(choose, *sides)
 
 
-def _checked(output: Any, n: int) -> Tensor:
-    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != n:
-        given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(f"the encoder puts out {given} for {n} images: allowed is [N, D]")
-    return output
-
-
 class _Norm(nn.BatchNorm1d):
     """What brings outputs [N, D] to the standard scale, batch by batch, without parameters: as MAE's probe."""
 
@@ -261,11 +255,3 @@ def _optimizer(trained: Sequence[Tensor], lr: float) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=lr)
-
-
-def _share(step: int, total: int) -> float:
-    """Share of the learning rate at a step: a linear warm-up, then half a cosine to 0."""
-    from lightly.utils.scheduler import cosine_schedule
-
-    warm = round(WARMUP * total)
-    return (step + 1) / warm if step < warm else cosine_schedule(step - warm, max(total - warm, 1), 1.0, 0.0)

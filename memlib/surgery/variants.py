@@ -75,10 +75,11 @@ def features(encoders: Mapping[str, Encoder], variants: Sequence[Variant], image
     prepare, unused = augmentation("none", min(pixels.shape[2:])), torch.Generator()
     found = torch.empty(len(variants), len(pixels), first.dim)
     with torch.inference_mode():
-        for part, rows in zip(pixels.split(batch), torch.arange(len(pixels)).split(batch), strict=True):
-            x = prepare(part.to(device), unused)  # below: channels last, half as fast again on a processor
-            for leaf, output in _run(tree, chains, x.contiguous(memory_format=torch.channels_last)):
-                found[leaf, rows[0] : rows[-1] + 1] = output.float().cpu()
+        for start in range(0, len(pixels), batch):
+            x = prepare(pixels[start : start + batch].to(device), unused)
+            x = x.contiguous(memory_format=torch.channels_last)  # half as fast again on a processor
+            for leaf, output in _run(tree, chains, x):
+                found[leaf, start : start + batch] = output.float().cpu()
     return found
 
 

@@ -71,7 +71,7 @@ def encoder(spec: EncoderSpec, root: str | Path | None = None, save_every: float
 def restored(spec: EncoderSpec, arrays: Mapping[str, Tensor]) -> Encoder:
     """The encoder of a spec, in evaluation mode, from what the store keeps of its training."""
     built = initial(spec)
-    part = f"{getattr(BUILDERS[spec.framework], 'measured', 'encoder')}."
+    part = f"{BUILDERS[spec.framework].measured}."
     built.load_state_dict({k.removeprefix(part): v for k, v in arrays.items() if k.startswith(part)})
     return built.eval()
 
@@ -83,7 +83,7 @@ def artefact(
     train_set = data.load(spec.dataset, "train", root, size=spec.size)
     folder = store.home() / "encoders"
     # one state for all that end along the same training: each goes on where the one before ended
-    state = checkpoints.checkpoint_of(folder / f"{replace(spec, stop=None).key(train_set.fingerprint)}.safetensors")
+    state = folder / f"{replace(spec, stop=None).key(train_set.fingerprint)}{store.CHECKPOINT}"
     path = folder / f"{spec.key(train_set.fingerprint)}.safetensors"
     made = processes.find_or_make(path, lambda: train(spec, train_set, state, save_every, root))
     if spec.stop is None and processes.rank() == 0:

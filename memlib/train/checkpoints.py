@@ -13,11 +13,6 @@ from memlib.objectives import Objective
 from memlib.train import processes
 
 
-def checkpoint_of(path: Path) -> Path:
-    """Where the state of the training lies that ends in an artefact at `path`."""
-    return path.with_name(path.name.removesuffix(".safetensors") + store.CHECKPOINT)
-
-
 def save(path: Path, objective: Objective, optimizer, losses: Tensor, step: int, header: dict) -> None:
     """Write weights, optimizer state, the losses so far, and the step to go on from, atomically."""
     arrays = {f"model.{k}": v for k, v in objective.state_dict().items()}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from memlib.objectives import Objective
 from memlib.specs import EncoderSpec
+from memlib.train.steps import generator
 
 ACCOUNTANT = "prv"  # numerical composition (Gopi et al., 2021): an upper bound, tighter than Rényi accounting
 PHYSICAL = 256  # points whose gradients are clipped together: a larger batch is summed up in parts
@@ -57,8 +58,6 @@ class Private:
 
     def at(self, step: int) -> Tensor:
         """Points of a step, int64 [about batch]: each by its own draw, sometimes none."""
-        from memlib.train.steps import generator
-
         return (torch.rand(self.n, generator=generator(self.spec.seed, 2, step)) < self.rate).nonzero()[:, 0]
 
     def header(self, steps: int) -> dict[str, Any]:
@@ -83,8 +82,6 @@ class Private:
 
     def backward(self, views: list[Tensor], step: int) -> Tensor:
         """Put the private gradient of a step into `.grad`; returns the mean loss of its points, 0 for none."""
-        from memlib.train.steps import generator
-
         return self.clipped.backward(views, generator(self.spec.seed, 3, step).initial_seed())
 
 

@@ -90,12 +90,9 @@ def build_optimizer(objective: Objective, spec: EncoderSpec) -> torch.optim.Opti
 
 def schedule(step: int, total: int, warmup: float) -> float:
     """Share of the learning rate at a step: a linear warm-up, then half a cosine to 0."""
-    from lightly.utils.scheduler import cosine_schedule
+    from lightly.utils.scheduler import cosine_warmup_schedule
 
-    warm = round(warmup * total)
-    if step < warm:
-        return (step + 1) / warm
-    return cosine_schedule(step - warm, max(total - warm, 1), 1.0, 0.0)
+    return cosine_warmup_schedule(step, total, 1.0, 0.0, round(warmup * total), 0.0)
 
 
 def arithmetic(name: str) -> str:

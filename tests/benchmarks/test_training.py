@@ -22,7 +22,7 @@ TARGET = 3.0  # times lightly's own recipe
 # bfloat16 it is one kernel for another: 1.4 times as fast with AMX; without, on an AMD EPYC, 1.0 to 1.1
 AMX = torch.cpu.get_capabilities().get("amx_bf16", False)
 ORDINARY = {"float32": 1.5, "bfloat16": 1.5 if AMX else 1.3}
-# Of deep ResNets most maps are 4 by 4 and smaller, and in bfloat16 only those of 1 by 1 and 2 by 2 and kernels of 1 differ
+# Of deep ResNets most maps are 4 by 4 and smaller; in bfloat16 only kernels of 1 and maps of 1 by 1 and 2 by 2 differ
 DEEP = {
     ("resnet18", "float32"): 2.5,
     ("resnet50", "float32"): 1.7,
@@ -142,10 +142,8 @@ def test_a_step_is_faster_than_with_ordinary_convolutions(precision, batch, spee
 def test_a_step_of_a_deep_resnet_is_faster_than_with_ordinary_convolutions(arch, precision, speed, times_as_fast):
     images = load("digits").resized(32).images[:512]
     ours, ordinary = (memlib_pairs(images, 50, precision, plain, arch, count=1) for plain in (False, True))
-    unit = "times as fast as with ordinary convolutions"
-    speed(
-        f"a step of SimCLR on {arch}, {precision}, batch 50", unit, DEEP[arch, precision], times_as_fast(ours, ordinary)
-    )
+    name, unit = f"a step of SimCLR on {arch}, {precision}, batch 50", "times as fast as with ordinary convolutions"
+    speed(name, unit, DEEP[arch, precision], times_as_fast(ours, ordinary))
 
 
 @pytest.mark.parametrize("batch", BATCHES)
