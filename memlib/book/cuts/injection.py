@@ -1,9 +1,9 @@
 """A point inserted into a unit: tables 13, 14a and 14b (LayerMem paper, section 5.2 and appendix C.1).
 
-A test image is learned by one unit of the last convolution of a ResNet18, or by the whole layer, with SimSiam's loss
-and everything else frozen. Behind the unit stand the sum with the block's shortcut, a ReLU, and the average pool: the
-unit's activation is a feature of the output. What stands before the layer is the same at every epoch, so that all
-views, those of training too, go through it once.
+A test image is learned by one unit of the last convolution of a ResNet18 or ResNet9, or by the whole layer, with
+SimSiam's loss and everything else frozen. Behind the unit stand a ReLU, the sum with the block's shortcut, and the
+pool: the unit's activation is a feature of the output. What stands before the layer is the same at every epoch, so
+that all views, those of training too, go through it once.
 
 Whether the encoder has learned anything to insert into is measured beside it: a linear probe against that of the same
 encoder before training, and whether its features tell points apart at all.
@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, relu
 
 from memlib import data, metrics, probe, splits, train
 from memlib.book.experiments import Experiment
-from memlib.encoders import Encoder
+from memlib.encoders import Encoder, Layer
+from memlib.encoders.resnet9 import ResNet9
 from memlib.measure.distances import view_distance
 from memlib.measure.views import BLOCK, Augment, Views
 from memlib.objectives import Objective, build_objective
@@ -29,36 +30,46 @@ from memlib.specs import EncoderSpec
 from memlib.surgery import tune_unit
 from memlib.taps import record
 
-LAYER = "conv5-4"
 TUNED = ("highest", "silent", "layer")  # two units alone, and the whole layer as in the paper
 BATCH = 256  # views in a forward pass
+INPUTS = {  # architecture -> what the last convolution's block puts through its shortcut, and into the convolution
+    "resnet18": ("layer4.0", "layer4.1.act1"),
+    "resnet9": ("conv4_0", "res6.first"),
+}
+
+
+def last(encoder: Encoder) -> Layer:
+    """The row of the last convolution."""
+    return [row for row in encoder.layers if row.kind == "conv"][-1]
 
 
 class Tail(nn.Module):
-    """A ResNet18 from the input of its last convolution to its output: float [N, 2, C, H, W] to [N, 512].
+    """An encoder from the input of its last convolution to its output: float [N, 2, C, H, W] to [N, D].
+
+    A ResNet18 adds the shortcut in front of the ReLU, a ResNet9 behind it.
 
     Args:
-        pixel: Whether H and W are 1, as they are for images of 32 pixels: then all but the kernel's centre meets the
-            padding alone, puts out nothing and gets no gradient, and is left out.
+        pixel: Whether H and W are 1, as they are in a ResNet18 for images of 32 pixels: then all but the kernel's
+            centre meets the padding alone, puts out nothing and gets no gradient, and is left out.
     """
 
-    inputs = ("layer4.0", "layer4.1.act1")  # the shortcut, and the convolution's input
     layer = "last"  # the convolution and its BatchNorm
 
     def __init__(self, encoder: Encoder, pixel: bool) -> None:
         super().__init__()
-        block = encoder.get_submodule("layer4.1")
-        conv = block.get_submodule("conv2")
+        conv, norm = map(encoder.get_submodule, last(encoder).parts)
         if pixel:
             whole = conv.get_parameter("weight")
             conv = nn.Conv2d(whole.shape[1], whole.shape[0], 1, bias=False)
             conv.weight = nn.Parameter(whole[:, :, 1:2, 1:2].clone())
-        self.last = nn.Sequential(conv, block.get_submodule("bn2"))
-        self.act2, self.pool = block.get_submodule("act2"), encoder.get_submodule("global_pool")
+        self.last = nn.Sequential(conv, norm)
+        self.behind = isinstance(encoder, ResNet9)
+        self.pool = encoder.get_submodule(encoder.layers[-1].module)
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut, inner = x.unbind(1)
-        return self.pool(self.act2(self.last(inner) + shortcut))
+        y = self.last(inner)
+        return self.pool(shortcut + relu(y) if self.behind else relu(y + shortcut))
 
 
 def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -78,8 +89,8 @@ def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
         the same point and of different points.
 
     Raises:
-        ValueError: The encoder is no ResNet18 of SimSiam's, a choice is out of its range, or there is not one data
-            set to probe on.
+        ValueError: The encoder is no ResNet18 or ResNet9 of SimSiam's, a choice is out of its range, or there is not
+            one data set to probe on.
     """
     spec, choose = experiment.encoder("f"), experiment.choice
     epochs, points, views = tuple(choose("epochs")), choose("points"), choose("views")
@@ -134,7 +145,7 @@ def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
             for name in found[0]:
                 arrays[f"{inserted}-{tuned}.{name}"] = torch.stack([one[name] for one in found])
     header = {
-        "layer": LAYER,
+        "layer": last(encoder).name,
         "units": units,
         "silent": silent,
         "point": point,
@@ -152,8 +163,8 @@ def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _check(spec: EncoderSpec, epochs: tuple[int, ...], pool: int) -> None:
-    if spec.arch != "resnet18":
-        raise ValueError(f"arch={spec.arch!r}: allowed is 'resnet18', whose layer {LAYER} is tuned")
+    if spec.arch not in INPUTS:
+        raise ValueError(f"arch={spec.arch!r}: allowed are {', '.join(map(repr, INPUTS))}, whose last layer is tuned")
     if spec.framework != "simsiam":
         raise ValueError(
             f"framework={spec.framework!r}: allowed is 'simsiam', whose loss needs no other points in a batch"
@@ -195,14 +206,15 @@ def choose_units(before: Sequence[Tensor], generator: torch.Generator) -> tuple[
 def frozen(encoder: Encoder, images: Tensor, augment: Augment, views: int, seed: int) -> Tensor:
     """What the tail is given for views of images: float32 [N, views, 2, C, H, W]."""
     drawn, found = Views(images, augment, views, seed, anchor=False), []
+    inputs = INPUTS["resnet9" if isinstance(encoder, ResNet9) else "resnet18"]
     device = next(encoder.parameters()).device
-    with torch.no_grad(), record(encoder, Tail.inputs) as outputs:
+    with torch.no_grad(), record(encoder, inputs) as outputs:
         for start in range(0, len(images), BLOCK):
             block = drawn.block(start, device)[: (len(images) - start) * views]
             for x in block.split(BATCH):
                 outputs.clear()
                 encoder(x)
-                found.append(torch.stack([outputs[name] for name in Tail.inputs], 1))
+                found.append(torch.stack([outputs[name] for name in inputs], 1))
     return torch.cat(found).unflatten(0, (-1, views)).contiguous()
 
 

@@ -26,15 +26,16 @@ def outcome():
     return injection.run(planned())
 
 
-@pytest.fixture(scope="module", params=[32, 64])
+@pytest.fixture(scope="module", params=[("resnet18", 32), ("resnet18", 64), ("resnet9", 32)])
 def split(request):
     torch.manual_seed(0)
-    encoder = build_encoder("resnet18").eval()
+    arch, size = request.param
+    encoder = build_encoder(arch).eval()
     for part in encoder.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.running_mean.normal_(std=0.1)
-    inputs = injection.frozen(encoder, images_of(3, request.param), "normal", 2, 0)
-    return encoder, inputs, injection.Tail(encoder, pixel=inputs.shape[-1] == 1).eval(), images_of(3, request.param)
+    inputs = injection.frozen(encoder, images_of(3, size), "normal", 2, 0)
+    return encoder, inputs, injection.Tail(encoder, pixel=inputs.shape[-1] == 1).eval(), images_of(3, size)
 
 
 def test_what_stands_before_the_layer_and_the_tail_are_together_the_encoder(split):
@@ -46,9 +47,11 @@ def test_what_stands_before_the_layer_and_the_tail_are_together_the_encoder(spli
         )
 
 
-def test_the_layer_s_units_are_the_output_s_features(split):
+@pytest.mark.parametrize("split", [("resnet18", 32), ("resnet18", 64)], indirect=True)
+def test_the_units_of_a_resnet18_s_last_layer_are_the_output_s_features(split):
     encoder, inputs, tail, images = split
-    found = measure.unit_activations(encoder, images, "normal", [injection.LAYER], views=2, seed=0)[injection.LAYER]
+    layer = injection.last(encoder).name
+    found = measure.unit_activations(encoder, images, "normal", [layer], views=2, seed=0)[layer]
     torch.testing.assert_close(injection.features(tail, inputs).mean(1), found, atol=1e-5, rtol=1e-4)
 
 
@@ -129,7 +132,7 @@ def test_a_unit_that_one_view_wakes_up_is_not_the_highest_and_a_silent_one_is_si
 @pytest.mark.parametrize(
     ("spec", "choices", "text"),
     [
-        (replace(SPEC, arch="resnet9"), {}, "arch='resnet9': allowed is 'resnet18'"),
+        (replace(SPEC, arch="resnet50"), {}, "arch='resnet50': allowed are 'resnet18', 'resnet9'"),
         (replace(SPEC, framework="simclr"), {}, "framework='simclr': allowed is 'simsiam'"),
         (SPEC, {"epochs": (1, 2)}, "ascending numbers from 0 on"),
         (SPEC, {"epochs": (0, 2, 2)}, "ascending numbers from 0 on"),
@@ -139,6 +142,11 @@ def test_a_unit_that_one_view_wakes_up_is_not_the_highest_and_a_silent_one_is_si
 def test_bad_input_is_named_before_anything_is_trained(spec, choices, text):
     with pytest.raises(ValueError, match=text):
         injection.run(planned(spec, **choices))
+
+
+def test_a_resnet9_takes_points_into_its_last_layer_too():
+    arrays, header = injection.run(planned(replace(SPEC, arch="resnet9"), epochs=(0, 1)))
+    assert (header["layer"], arrays["one-layer.unitmem"].shape) == ("8", (2, 256))
 
 
 @pytest.mark.parametrize("probed", [(), ("digits", "cifar10")])

@@ -1,5 +1,6 @@
 """Page injection: a rise by the point that was inserted is told from one that tuning has anyway."""
 
+import fabricate
 import numpy as np
 import pytest
 from legible import assert_legible
@@ -14,7 +15,22 @@ EPOCHS = (0, 10, 50)
 U, POINT, POINTS = 12, 3, 20
 
 
-def one(seed, rise, learned=0.2, others=0.0):
+LAST = fabricate.DEEPER | {"8": 0.6}  # the last layer memorizes most, and adds most
+
+
+class Some(Pieces):
+    """Runs on encoders that were measured."""
+
+    def __init__(self, pieces, levels=LAST):
+        super().__init__(pieces)
+        vars(self)["study"] = fabricate.study(levels, pairs=6)
+
+    @property
+    def studies(self):
+        return {"encoders": self.study}
+
+
+def one(seed, rise, others=0.0):
     """A run in which an insertion raises the unit that is tuned so much, and all others by `others`."""
     rng, arrays = np.random.default_rng(seed), {"points": np.arange(POINTS)}
     start = np.r_[0.7, 0.0, rng.uniform(0.1, 0.5, U - 2)]  # the highest, the silent, and others
@@ -29,14 +45,14 @@ def one(seed, rise, learned=0.2, others=0.0):
     header = {
         "inserted": list(injection.INSERTED), "tuned": list(TUNED), "epochs": list(EPOCHS), "point": POINT,
         "units": {"highest": 0, "silent": 1, "random": 5}, "silent": True,
-        "accuracy": {"f": 0.3 + learned + 0.01 * rng.standard_normal(), "untrained": 0.3},
+        "accuracy": {"f": 0.5, "untrained": 0.3},
         "cosine": {"same": 0.9, "different": 0.1},
     }  # fmt: skip
     return Run(arrays, header, False, None)
 
 
-def runs(count=10, learned=0.2, others=0.0, **rise):
-    return Pieces([one(seed, rise, learned, others) for seed in range(count)])
+def runs(count=10, others=0.0, levels=LAST, **rise):
+    return Some([one(seed, rise, others) for seed in range(count)], levels)
 
 
 def verdicts(some):
@@ -60,9 +76,14 @@ def test_a_layer_that_changes_all_units_alike_is_seen():
     assert verdicts(runs(**PAPER, others=0.2))["others"].verdict == "does not hold"
 
 
-def test_encoders_that_learned_nothing_are_not_judged():
-    found = verdicts(runs(**PAPER, learned=0.0))
+def test_encoders_that_memorize_nothing_are_not_judged():
+    found = verdicts(runs(**PAPER, levels=None))
     assert {v.verdict for v in found.values()} == {"not judged"}
+
+
+def test_a_layer_before_that_memorizes_as_much_is_found():
+    found = verdicts(runs(**PAPER, levels=LAST | {"7": 0.6}))
+    assert found["chosen"].verdict == "does not hold"
 
 
 @pytest.mark.parametrize("what", ["one", "copies"])
