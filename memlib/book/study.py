@@ -207,8 +207,11 @@ class Joined:
         )
 
 
-def join(studies: Mapping[str, Study]) -> Pieces[Joined]:
+def join(studies: Mapping[str, Study], same_points: bool = True) -> Pieces[Joined]:
     """The pairs of several designs side by side, as many as each has.
+
+    Args:
+        same_points: Whether the points of a pair have to be the same in all, as a paired comparison wants them.
 
     Raises:
         ValueError: There are fewer than two designs, or the points of a pair are not the same in all.
@@ -216,7 +219,7 @@ def join(studies: Mapping[str, Study]) -> Pieces[Joined]:
     if len(studies) < 2:
         raise ValueError(f"two designs or more can be compared, got {list(studies)}")
     members = list(zip(*studies.values(), strict=False))
-    for number, some in enumerate(members, 1):
+    for number, some in enumerate(members if same_points else (), 1):
         for name, piece in zip(studies, some, strict=True):
             if not np.array_equal(piece.pair.sets, some[0].pair.sets):
                 raise ValueError(

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memlib.book import show
-from memlib.book.claims import Effect, Judged, Page
-from memlib.book.estimates import HIGH, beyond_chance, member_rate, rank, share_high, unitmem, untrained
+from memlib.book.claims import Effect, Found, Judged, NotJudged, Page
+from memlib.book.designs import designs
+from memlib.book.estimates import HIGH, beyond_chance, member_rate, of, rank, share_high, unitmem, untrained
 from memlib.book.profiles import units
-from memlib.book.study import Study
+from memlib.book.study import Study, design, join
 from memlib.book.verdicts import HOLDS
 from memlib.book.words import DIFFERENCE, SHARE, TAU
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SIMPLE = "SVHN"
 LINE = {"highly memorizing": HIGH}
 UNSEEN = "On as many unseen points it is {}"
 
-page = Page("05_1_unitmem", source="LayerMem paper, section 5.1 and Fig. 3", takes=("base",))
+DATA_SETS = {"CIFAR10": "base", "CIFAR100": "ssl", "STL10": "stl10", "SVHN": "donors_svhn"}  # {name: its design}
+FIG_1A = "LayerMem paper, section 5.1 and Fig. 1a"
+
+
+def taken(scale: str, **sizes: Any) -> tuple[Study, Mapping[str, Study]]:
+    """The pairs of CIFAR10, and of every data set that the scale has an encoder of."""
+    base = design(scale, "base", **sizes)
+    own = {name: design(scale, where) for name, where in DATA_SETS.items() if where in designs(scale)}
+    return base, own | {"CIFAR10": base}
+
+
+page = Page("05_1_unitmem", source="LayerMem paper, section 5.1 and Fig. 3", takes=taken)
 
 
 # ---------------------------------------------------------------- claims
@@ -35,7 +49,7 @@ page = Page("05_1_unitmem", source="LayerMem paper, section 5.1 and Fig. 3", tak
     scale=DIFFERENCE,
     parts="layers",
 )
-def spread(study: Study) -> dict[str, Effect]:
+def spread(study: Study, *_: Any) -> dict[str, Effect]:
     return {row: Effect(beyond_chance(row), margin=0.1) for row in study.convolutions}
 
 
@@ -47,7 +61,7 @@ def spread(study: Study) -> dict[str, Effect]:
     control=UNSEEN,
     scale=SHARE,
 )
-def first(study: Study) -> Effect:
+def first(study: Study, *_: Any) -> Effect:
     return high(study.convolutions[0])
 
 
@@ -59,7 +73,7 @@ def first(study: Study) -> Effect:
     control=UNSEEN,
     scale=TAU,
 )
-def deeper(study: Study) -> Effect:
+def deeper(study: Study, *_: Any) -> Effect:
     seen, unseen = (rank([unitmem(row, of) for row in study.convolutions]) for of in ("seen", "unseen"))
     return Effect(seen, margin=0.1, control=unseen)
 
@@ -68,18 +82,54 @@ def deeper(study: Study) -> Effect:
     "A considerable share of the last convolution's units memorizes single training points",
     paper="histogram of Fig. 1a, no number",
     ids=("A72",),
-    source="LayerMem paper, section 5.1 and Fig. 1a",
+    source=FIG_1A,
     above="{} of the last convolution's units memorize highly",
     control=UNSEEN,
     scale=SHARE,
 )
-def fraction(study: Study) -> Effect:
+def fraction(study: Study, *_: Any) -> Effect:
     return high(study.convolutions[-1])
 
 
-def high(row: str) -> Effect:
-    """The share of a row's units with a UnitMem of .5 and more, against that on unseen points."""
-    return Effect(share_high(row), margin=0.1, control=share_high(row, "unseen"))
+@page.claim(
+    "On other data sets, too, highly memorizing units are spread over the encoder",
+    paper="histograms of CIFAR10, STL10 and SVHN, no number",
+    ids=("A73",),
+    source=FIG_1A,
+    above="On {part} {} of the units of all layers memorize highly",
+    control=UNSEEN,
+    scale=SHARE,
+    parts="data sets",
+)
+def everywhere(_: Study, studies: Mapping[str, Study]) -> dict[str, Effect]:
+    return {name: replace(high(study.convolutions), over=study) for name, study in studies.items()}
+
+
+@page.claim(
+    "SVHN, which is simpler to see, has the fewest highly memorizing units",
+    paper="the lowest histogram of three, no number",
+    ids=("A74",),
+    source=FIG_1A,
+    above="On {part} [more|fewer] units of all layers memorize highly, by {}",
+    control=UNSEEN,
+    scale=DIFFERENCE,
+    parts="data sets",
+)
+def fewest(_: Study, studies: Mapping[str, Study]) -> Found:
+    if SIMPLE not in studies:
+        return NotJudged(f"Encoders of {SIMPLE} did not run; the data sets that did are {', '.join(studies)}.")
+    found = {}
+    for name in [name for name in studies if name != SIMPLE]:
+        both = {one: studies[one] for one in (name, SIMPLE)}
+        rows = both[name].convolutions
+        seen, unseen = (of(name, share_high(rows, w)) - of(SIMPLE, share_high(rows, w)) for w in ("seen", "unseen"))
+        found[name] = Effect(seen, margin=0.1, control=unseen, over=join(both, same_points=False))
+    return found
+
+
+def high(rows: str | Sequence[str]) -> Effect:
+    """The share of these rows' units with a UnitMem of .5 and more, against that on unseen points."""
+    return Effect(share_high(rows), margin=0.1, control=share_high(rows, "unseen"))
 
 
 # ---------------------------------------------------------------- what is shown
@@ -126,6 +176,26 @@ def last_layer(study: Study) -> Figure:
     last = study.convolutions[-1]
     words = f"UnitMem of a unit of layer {last}"
     return show.histograms(units(study, last), words, bins=25, limits=(0, 1), lines=LINE)
+
+
+def data_sets(studies: Mapping[str, Study]) -> show.Html:
+    """A row a data set: UnitMem of all layers' units, and how many memorize highly, with their controls."""
+    cells = []
+    for name, study in studies.items():
+        rows = study.convolutions
+        cells.append(
+            {
+                "data set": name,
+                "pairs": len(study),
+                "points of an encoder": int(study.tables[0].seen.sum()),
+                "UnitMem, seen": study.over(unitmem(rows)),
+                "UnitMem, unseen": study.over(unitmem(rows, "unseen")),
+                "% of units from .5 on, seen": study.over(share_high(rows)),
+                "% from .5 on, unseen": study.over(share_high(rows, "unseen")),
+                "member rate": study.over(member_rate(*rows)),
+            }
+        )
+    return show.table(cells, {column: ".0%" for column in cells[0] if column.startswith("%")})
 
 
 def unit_images(study: Study, k: int = 8) -> Figure:

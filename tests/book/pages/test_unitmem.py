@@ -16,7 +16,7 @@ def planted():
 
 @pytest.fixture(scope="module")
 def judged(planted):
-    return unitmem.page.judge(planted)
+    return unitmem.page.judge(planted, {"CIFAR10": planted})
 
 
 def test_units_that_know_points_in_every_layer_hold(judged):
@@ -34,7 +34,9 @@ def test_units_that_know_points_in_deep_layers_alone_are_not_spread():
 
 def test_selective_units_do_not_pass_for_memorizing_ones():
     """UnitMem near .5 that rises with depth, but alike on unseen points, and points are strongest by chance."""
-    found = fabricate.verdicts(unitmem.page, fabricate.study(fabricate.DEEPER), *unitmem.page.claims)
+    found = fabricate.verdicts(
+        unitmem.page, one := fabricate.study(fabricate.DEEPER), *unitmem.page.claims, others=({"CIFAR10": one},)
+    )
     assert all(one.verdict != "holds" for one in found.values())
     assert found["deeper"].seen.mean > 0.5
     assert found["first"].attribution == "no"
@@ -44,6 +46,21 @@ def test_selective_units_do_not_pass_for_memorizing_ones():
 def test_encoders_that_memorize_nothing_are_not_judged():
     found = fabricate.verdicts(unitmem.page, fabricate.study(None, units=0.5), "spread", "first")
     assert {one.verdict for one in found.values()} == {"not judged"}
+
+
+def test_the_data_set_with_fewer_memorizing_units_is_found():
+    many, few = (
+        fabricate.study(fabricate.DEEPER, units=u, points=p, external=60) for u, p in ((0.6, 120), (0.1, 80))
+    )
+    names = "everywhere", "fewest"
+    found = fabricate.verdicts(unitmem.page, many, *names, others=({"CIFAR10": many, "SVHN": few},))
+    assert {part: one.verdict for part, one in found["everywhere"].parts.items()}["CIFAR10"] == "holds"
+    assert found["fewest"].verdict == "holds"
+    found = fabricate.verdicts(unitmem.page, many, *names, others=({"CIFAR10": few, "SVHN": many},))
+    assert found["fewest"].verdict == "does not hold"
+    found = fabricate.verdicts(unitmem.page, many, *names, others=({"CIFAR10": many},))
+    assert (found["everywhere"].verdict, found["fewest"].verdict) == ("holds", "not judged")
+    assert len(repr(unitmem.data_sets({"CIFAR10": many, "SVHN": few})).splitlines()) == 3
 
 
 @pytest.mark.parametrize("name", ["member_rates", "distributions", "last_layer", "unit_images"])
