@@ -136,6 +136,14 @@ def test_intervals_of_several_pairs_are_over_pairs():
     np.testing.assert_allclose(table["layermem"], [i.mean for i in found.intervals["layermem"].values()])
 
 
+def test_an_interval_over_two_pairs_that_disagree_is_no_wider_than_what_can_be(planted):
+    knows, other = Planted(IMAGES, 0.9), Planted(MIRROR, 0.9)
+    table = layermem([knows, other], [other, knows], IMAGES, CONTROL, augment=noisy, views=4).table()
+    assert table["ci_low"].min() == -1
+    assert table["ci_high"].max() == 1
+    assert table["excess_low"].min() >= -2
+
+
 def test_encoders_that_are_the_same_on_both_sides_score_zero():
     table = layermem(NETS[:2], NETS[:2], IMAGES, CONTROL, **ASKED).table()
     assert (table[["layermem", "ci_low", "ci_high", "control", "excess"]] == 0).all(axis=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
@@ -175,9 +175,10 @@ def layermem(
     assert seen is not None
     paired = len(fs) if len(fs) == len(gs) else 1
     own = seen.pairs(paired)
-    intervals = {"layermem": _over(own)}
+    most = 1.0 if normalization == "ratio" else float("inf")  # of SSLMem
+    intervals = {"layermem": _over(own, most)}
     if other is not None:
-        intervals["excess"] = _over(own, other.pairs(paired))
+        intervals["excess"] = _over(own, 2 * most, other.pairs(paired))
     if turned is not None:
         intervals["mirrored"] = _mirrored(own, turned.pairs(paired))
     over = f"{paired} pairs of encoders" if paired > 1 else "the points: they describe these encoders only"
@@ -226,15 +227,19 @@ class _Pair(NamedTuple):
     scores: Scores
 
 
-def _over(seen: list[_Pair], control: list[_Pair] | None = None) -> dict[str, Interval]:
-    """{layer: interval of mean SSLMem}, or of what it is above the control's; over pairs, or over a pair's points."""
+def _over(seen: list[_Pair], most: float, control: list[_Pair] | None = None) -> dict[str, Interval]:
+    """{layer: interval of mean SSLMem}, or of what it is above the control's; over pairs, or over a pair's points.
+
+    None is wider than what can be, -`most` to `most`.
+    """
     from memlib import stats
 
     found = {}
     for layer in seen[0].scores:
         a = [one.scores[layer].double().numpy() for one in seen]
         b = None if control is None else [one.scores[layer].double().numpy() for one in control]
-        found[layer] = stats.two_level(a) if b is None else stats.difference(list(zip(a, b, strict=True)))
+        one = stats.two_level(a) if b is None else stats.difference(list(zip(a, b, strict=True)))
+        found[layer] = replace(one, low=max(one.low, -most), high=min(one.high, most))
     return found
 
 
@@ -256,7 +261,10 @@ def _mirrored(seen: list[_Pair], mirror: list[_Pair]) -> dict[str, Interval]:
 
 
 def _in_words(interval: Interval) -> str:
-    return f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+    from memlib.stats import number
+
+    mean, low, high = (number(x, ".3f") for x in (interval.mean, interval.low, interval.high))
+    return f"{mean} ({low} to {high})"
 
 
 def _errorbar(ax: Axes, where: Any, table: pd.DataFrame, column: str, prefix: str, label: str, marker: str) -> None:

@@ -121,16 +121,18 @@ class UnitMem:
 
     def summary(self) -> str:
         """What was found, and what was left out of it, in a few sentences."""
+        from memlib.stats import number
+
         layers, (best,) = self.by_layer(), self.top(1)
         said = [
             f"UnitMem of {layers['units'].sum()} units in {len(layers)} layers; "
-            f"highest is unit {best.unit} of {best.layer!r}, {best.score:.3f}, at point {best.point}."
+            f"highest is unit {best.unit} of {best.layer!r}, {number(best.score, '.3f')}, at point {best.point}."
         ]
         if self.control is None:
             said.append("Without a control this is selectivity, which units have for unseen images too.")
         else:
-            seen, unseen = (layers[column].mean() for column in ("unitmem", "control"))
-            said.append(f"The mean over layers is {seen:.3f} on the images and {unseen:.3f} on the control.")
+            seen, unseen = (number(layers[column].mean(), ".3f") for column in ("unitmem", "control"))
+            said.append(f"The mean over layers is {seen} on the images and {unseen} on the control.")
         return " ".join([*said, self.note, *self.notes, *left_out(self.skipped)])
 
     def top(self, k: int) -> list[Unit]:
