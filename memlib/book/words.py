@@ -15,6 +15,13 @@ CLAIMED, BESIDE, NAMED = 14, 12, 3  # words that an effect, its control and the 
 UNSEEN = "On points that the encoders did not see it is {}"  # the control of most claims about units
 
 
+def p_value(p: float) -> str:
+    """A p as every page prints it, with its sign: `= .032`, `< .001`, `> .99`."""
+    if p < 0.001:
+        return "< .001"
+    return "> .99" if p > 0.99 else f"= {number(p, '.2f' if p >= 0.1 else '.3f')}"
+
+
 @dataclass(frozen=True)
 class Scale:
     """How the numbers of a claim are shown: times `factor` or as SSLMem', with `digits` and a unit behind them."""

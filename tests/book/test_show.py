@@ -15,7 +15,7 @@ from memlib.book.claims import Claim, Judged
 from memlib.book.show import chart
 from memlib.book.show.style import GREY, name_points
 from memlib.book.verdicts import NOTHING_MEMORIZED, Verdict
-from memlib.book.words import Scale, Words
+from memlib.book.words import Scale, Words, p_value
 from memlib.stats import Interval, over_pairs, unbounded
 
 matplotlib.use("Agg")
@@ -324,4 +324,12 @@ def test_a_verdict_is_a_line_with_the_number_that_decides():
     assert found.count("<details") == 1
     assert "It is .5. None came near. <span class='decides'>.500 [.250,\u00a0.750], p = .020.</span>" in found
     assert "p = " not in show.verdicts(judged("not judged")).data
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(3.2e-5, "< .001"), (0.0321, "= .032"), (0.0499, "= .050"), (0.4, "= .40"), (0.99, "= .99"), (1.0, "> .99")],
+)
+def test_a_p_reads_as_a_share_or_as_its_bound(p, shown):
+    assert p_value(p) == shown
     assert repr(show.result(judged("holds")["claim 0"])).endswith("near.")

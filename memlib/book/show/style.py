@@ -83,7 +83,7 @@ def name_points(ax: Axes, x: Iterable[float], y: Iterable[float], names: Sequenc
             )  # fmt: skip
             box = found.get_window_extent()
             inside = ax.bbox.containsx(box.x0) and ax.bbox.containsx(box.x1)
-            covers = sum(map(box.overlaps, taken)), not inside, sum(box.count_contains(one) for one in marks)
+            covers = sum(map(box.overlaps, taken)), not inside, sum(box.padded(2).count_contains(one) for one in marks)
             if best is None or covers < best[0]:
                 if best is not None:
                     best[1].remove()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from memlib.book.show.html import Html, table
 from memlib.book.verdicts import FAILS, HOLDS, SEEN, UNDECIDED, UNJUDGED
-from memlib.stats import number
+from memlib.book.words import p_value
 
 if TYPE_CHECKING:
     from memlib.book.claims import Judged
@@ -39,7 +39,7 @@ def _decides(one: Judged) -> str:
     if v.decisive is None or v.verdict == UNJUDGED:
         return ""
     words, terms, unit = ("Minus its control: ", 2, scale.apart) if v.subtracted else ("", 1, scale.unit)
-    return f"{words}{scale.span(v.decisive, terms)}{unit}, p = {number(v.corrected_p)}."
+    return f"{words}{scale.span(v.decisive, terms)}{unit}, p {p_value(v.corrected_p)}."
 
 
 def _details(one: Judged) -> str:
@@ -59,8 +59,8 @@ def _details(one: Judged) -> str:
             "what matters": scale.show(part.margin),
             "observation": part.observation,
             "attribution": part.attribution or "–",
-            "p": part.p,
-            "p, corrected": part.corrected_p,
+            "p": p_value(part.p).removeprefix("= "),
+            "p, corrected": p_value(part.corrected_p).removeprefix("= "),
             "pairs": part.pairs,
         }
         for name, part in parts.items()
