@@ -133,12 +133,16 @@ def sentences(rows: Sequence[Row], root: Path) -> str:
         tau = f": Kendall's τ of memorization and depth is {number(float(depth['contrast']), '.2f')}"
     if output["verdict"] != UNJUDGED and output["low"]:
         score = f"at the output, training images have an SSLMem′ (below) of {_span(output)}; 0 is none, 1 the most"
+    short = ""
+    if units["verdict"] == SEEN:
+        left, matters = (number(100 * float(units[name]), ".0f") for name in ("contrast", "margin"))
+        short = f" The difference, {left} percentage points, is less than the {matters} that would matter."
     said = [
         ("How much, and where", f"{score}. The claim that it grows with depth {SAID[depth['verdict']]}{tau}."),
         (
             "Which units",
-            f"the claim that {_lower(units['statement'])} {SAID[units['verdict']]}. {units['reason']} The claim that "
-            f"memorizing units are spread over the entire encoder {SAID[spread['verdict']]}.",
+            f"the claim that {_lower(units['statement'])} {SAID[units['verdict']]}. {units['reason']}{short} "
+            f"The claim that memorizing units are spread over the entire encoder {SAID[spread['verdict']]}.",
         ),
         ("What the papers say", counted(rows)),
     ]
@@ -180,7 +184,7 @@ def table(rows: Sequence[Row], root: Path) -> str:
         where = ", ".join(_question(root, there, page) for page in named)
         shown = verdict or NO_TEST
         cells.append(
-            f"<tr data-verdict='{html.escape(shown)}' data-question='{named[0]}'>"
+            f"<tr data-verdict='{html.escape(shown)}' data-question='{named[0] if named[0] in there else NO_TEST}'>"
             f"<td class='id' id='{claim['id']}'>{claim['id']}</td>"
             f"<td data-head='claim'>{html.escape(claim['claim'])}"
             f" <span class='source'>{html.escape(claim['where'])}</span></td>"
@@ -194,7 +198,7 @@ def table(rows: Sequence[Row], root: Path) -> str:
 def _question(root: Path, there: Mapping[str, str], page: str) -> str:
     """A page as a link, its name where it is not there yet."""
     if page not in there:
-        return f"<span class='source'>{page}</span>"
+        return "<span class='source'>no page yet</span>"
     return f"<a href='../{there[page]}.html'>{html.escape(question(root, page))}</a>"
 
 
@@ -226,9 +230,7 @@ def entries(rows: Sequence[Row], root: Path) -> str:
     cells = []
     for entry in paper.entries():
         some = of_entry.get(entry["entry"], [])
-        ran = sorted(
-            {row["scale"] for _, tests, _ in some for row in tests if row["reason"] != scoreboard.NOT_RUN.why}
-        )
+        ran = sorted({row["scale"] for _, tests, _ in some for row in tests if row["pairs"] not in ("", "0")})
         told = " ".join(
             f"<span class='told'><a href='scoreboard.html#{claim['id']}'>{claim['id']}</a> "
             f"{_verdict(tests, verdict or NO_TEST)}</span>"

@@ -266,7 +266,7 @@ def _text(words: Words, v: Verdict, t: Tests) -> str:
     side = sign if v.verdict == HOLDS else -sign
     agree = int((np.sign(clean(t.contrast.values)) == side).sum()) * t.contrast.each
     second = f"{agree} of {v.pairs} pairs of encoders agree" if v.verdict in (HOLDS, FAILS) else ""
-    if v.control is not None and v.observation != NO:
+    if v.control is not None:
         second = words.beside(v.control.mean, [x, 0.0])
     elif sign == 0:
         second = f"Up to {margin} counts as no difference"

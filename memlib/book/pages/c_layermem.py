@@ -299,9 +299,9 @@ def ran(study: Study, found: Runs, **arms: Study) -> dict[str, dict[str, str]]:
 def answer(study: Study, found: Runs) -> str:
     """How many pairs of layers other distances put in another order, and what the deepest layer memorizes by two."""
     rows, joined = study.convolutions, ways(study, found)
-    moved = [f"{joined.over(swapped(rows, (way, 'ratio'))):.0%} % by {way}" for way in DISTANCES]
+    moved = [f"by {way} {joined.over(swapped(rows, (way, 'ratio'))):.0%} %" for way in DISTANCES]
     ours, cosine = (joined.over(of(way, mirrored(rows[-1]))) for way in (PLAIN[0], "cosine"))
     return (
-        f"Of all pairs of layers, in another order than by l2 distance are {', '.join(moved)}; layer {rows[-1]} "
-        f"memorizes {ours} by l2 and {cosine} by cosine."
+        f"Other distances than l2 put few pairs of layers in another order: {', '.join(moved)} of them; layer "
+        f"{rows[-1]} memorizes {ours} by l2 and {cosine} by cosine."
     )

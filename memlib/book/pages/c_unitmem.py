@@ -137,7 +137,7 @@ def rest(runs: Runs, *_: Any) -> Found:
     "In SSL, the augmentation set that UnitMem is measured with hardly matters",
     paper="weak and independent sets report extremely similar UnitMem",
     parts=ALIKE,
-    **about("A108", "C.1 and Fig. 9", "{part}, is [higher|lower] by {} than with the training set"),
+    **about("A108", "C.1 and Fig. 9", "{part}, is [higher|lower] by {} than with the training augmentations"),
 )
 def sets(runs: Runs, *_: Any) -> Found:
     found: dict[str, Effect] = {}
@@ -235,7 +235,7 @@ def by_set(trainings: Mapping[str, Runs]) -> Figure:
     series = {
         title: {
             f"{side} points": {
-                "the training set" if name == OWN else name: runs.over(unitmem(name, last(runs), side))
+                "the training augmentations" if name == OWN else name: runs.over(unitmem(name, last(runs), side))
                 for name in runs[0].header["sets"]
             }
             for side in SIDES
@@ -252,7 +252,7 @@ def sets_table(trainings: Mapping[str, Runs]) -> show.Html:
         [
             {
                 "training": title,
-                "measured with": "the training set" if name == OWN else name,
+                "measured with": "the training augmentations" if name == OWN else name,
                 "UnitMem, seen": runs.over(unitmem(name, last(runs))),
                 "UnitMem, unseen": runs.over(unitmem(name, last(runs), "unseen")),
                 "seen minus unseen": runs.over(excess(name, last(runs))),
@@ -307,6 +307,7 @@ def answer(runs: Runs) -> str:
     """UnitMem as it is reported, what of it unseen points do not show, and what it is measured otherwise."""
     row = last(runs)
     ways = {name: runs.over(unitmem(name, row)) for name in runs[0].header["variants"] if name != OWN}
+    ways["without augmentations"] = ways.pop("none")
     low, *_, high = sorted(ways, key=lambda name: ways[name].mean)
     plain, beyond = runs.over(unitmem(OWN, row)), runs.over(excess(OWN, row))
     return (

@@ -42,16 +42,23 @@ def deepest(studies: Studies, of: Callable[[list[str]], Estimate]) -> dict[str, 
 # ---------------------------------------------------------------- claims
 
 
-@page.claim(
-    "Memorization increases with depth in ResNet18, ResNet34 and ResNet50",
-    paper="from the first to the last convolution .074 to .295 (ResNet18), .037 to .313 (34), .046 to .335 (50)",
-    ids=("A17", "A18", "A19"),
-    above="In {part} Kendall's τ of memorization and depth is {}",
-    scale=TAU,
-    parts="encoders",
-)
-def depth(studies: Studies) -> dict[str, Effect]:
-    return each(studies, lambda rows: rank([mirrored(row) for row in rows]), margin=0.1)
+def deepens(name: str, number: str, paper: str) -> None:
+    """Declare that memorization increases with depth in an encoder."""
+
+    def depth(studies: Studies) -> Effect:
+        study = studies[name]
+        return Effect(rank([mirrored(row) for row in study.convolutions]), 0.1, over=study)
+
+    depth.__name__ = f"depth_{name.removeprefix('ResNet')}"
+    words = f"Kendall's τ of memorization and depth in {name} is {{}}"
+    page.claim(f"Memorization increases with depth in {name}", paper=paper, ids=(number,), above=words, scale=TAU)(
+        depth
+    )
+
+
+deepens("ResNet18", "A17", "from the first to the last convolution .074 to .295")
+deepens("ResNet34", "A18", "from the first to the last convolution .037 to .313")
+deepens("ResNet50", "A19", "from the first to the last convolution .046 to .335")
 
 
 @page.claim(

@@ -14,7 +14,7 @@ from memlib.book.pieces import Pieces
 from memlib.book.plan import reads
 from memlib.book.rankings import repeats
 from memlib.book.study import Study, design
-from memlib.book.words import SAW
+from memlib.book.words import SAW, p_value
 from memlib.pairs import S_C, S_E, S_I, S_S
 from memlib.stats import number, welch
 
@@ -170,7 +170,7 @@ def chosen(study: Study, k: int = 12) -> str:
     tau, p = repeats(study, OUTPUT)
     return (
         f"By a pair that did not choose them, the {k} most memorized images score {most} and the {k} least {least}. "
-        f"Kendall's τ of all points' scores by two halves of their pairs is {number(tau)} (p {number(p)})."
+        f"Kendall's τ of all points' scores by two halves of their pairs is {number(tau)} (p {p_value(p)})."
     )
 
 
@@ -183,7 +183,9 @@ def point_tests(study: Pieces[Any]) -> show.Html:
     for i, piece in enumerate(study, 1):
         for other in (S_C, S_I, S_E):
             t, p = welch(piece.pair.of(OUTPUT, other), piece.pair.of(OUTPUT, S_S))
-            cells.append({"pair": i, "points of": SAW[other], "against": SAW[S_S], "t": t, "p": p})
+            cells.append(
+                {"pair": i, "points of": SAW[other], "against": SAW[S_S], "t": t, "p": p_value(p).removeprefix("= ")}
+            )
     return show.table(cells, caption="Welch's t-tests over points, each crossed pair by itself.")
 
 

@@ -69,8 +69,8 @@ def rises(runs: Runs, layer: int) -> Effect:
 
 
 @page.claim(
-    "UnitMem of the last convolution rises steadily over training",
-    paper="it increases monotonically over 800 epochs, without unseen points or another control",
+    "UnitMem of the last convolution, beyond what it is on unseen points, rises steadily over training",
+    paper="UnitMem alone increases monotonically over 800 epochs, without unseen points or another control",
     ids=("A101",),
     above="Kendall's τ of time and UnitMem beyond unseen points is {}",
     scale=TAU,

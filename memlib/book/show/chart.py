@@ -86,6 +86,7 @@ def chart(
             ax.set_ylabel(words)
         if i + columns >= len(parts):
             ax.set_xlabel(x)
+    for ax, title in zip(axes, parts, strict=True):  # limits that leave an end to the data: to that of all panels
         mine = (lines or {}).get(title)
         _values(ax, values, {**(lines or {}), **(mine if isinstance(mine, Mapping) else {})}, limits, percent)
     _outer(axes, columns)

@@ -9,7 +9,7 @@ import numpy as np
 
 from memlib.book.show import numbers
 from memlib.book.show.chart import Look, Options, bounds, chart, errors, panels
-from memlib.book.show.style import GREY, WIDTH, name_points, shown_once
+from memlib.book.show.style import GREY, WIDTH, luminance, name_points, shown_once
 from memlib.stats import number
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ def heat(
             shown, ax=ax, mask=np.isnan(shown), vmin=low, vmax=high, cmap="cividis", annot=texts, fmt="", cbar=False,
             annot_kws={"size": 10.5}, xticklabels=columns, yticklabels=rows, square=len(columns) > 2,
         )  # fmt: skip
+        for text in ax.texts:  # black or white, whichever stands out more from its cell
+            x_, y_ = text.get_position()
+            value = ax.collections[0].to_rgba(shown[int(y_), int(x_)])
+            text.set_color("black" if luminance(value) > 0.179 else "white")
         words = "(above the diagonal: LayerMem paper; below: here)" if theirs else ""
         ax.set_title("\n".join(filter(None, (title, words))))
         ax.set(xlabel=x, ylabel=y)

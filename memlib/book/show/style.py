@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,7 +83,11 @@ def name_points(ax: Axes, x: Iterable[float], y: Iterable[float], names: Sequenc
             )  # fmt: skip
             box = found.get_window_extent()
             inside = ax.bbox.containsx(box.x0) and ax.bbox.containsx(box.x1)
-            covers = sum(map(box.overlaps, taken)), not inside, sum(box.padded(2).count_contains(one) for one in marks)
+            covers = (
+                sum(map(box.overlaps, taken)),
+                not inside,
+                sum(box.padded(2).count_contains(one) for one in marks),
+            )
             if best is None or covers < best[0]:
                 if best is not None:
                     best[1].remove()
@@ -92,6 +96,14 @@ def name_points(ax: Axes, x: Iterable[float], y: Iterable[float], names: Sequenc
                 found.remove()
         assert best is not None
         taken.append(best[2])
+
+
+def luminance(colour: Any) -> float:
+    """Relative luminance of a colour, 0 to 1, which contrast is computed from (WCAG 2)."""
+    from matplotlib.colors import to_rgb
+
+    rgb = np.array(to_rgb(colour))
+    return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
 
 
 def shown_once(figure: Figure) -> Figure:
