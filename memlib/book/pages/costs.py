@@ -17,7 +17,7 @@ def table(scale: str) -> show.Html:
     return show.table(shown, formats | {"GPU-hours": ",.3g"})
 
 
-def text(scale: str) -> str:
+def text(scale: str) -> show.Html:
     """All of a scale's training in GPU-hours, in a sentence."""
     found, shares = costs.listing(scale), costs.reached()
     operations = float((found["operations"] * found["encoders"]).sum())
@@ -26,7 +26,7 @@ def text(scale: str) -> str:
     unit, per = ("hours", 1) if hours[0] >= 2 else ("minutes", 60)
     typical, most, least = (f"{per * h:,.0f}" if per * h >= 10 else f"{per * h:.2g}" for h in hours)
     share, low, high = (f"{100 * share:.0f}" for share in shares)
-    return (
+    return show.say(
         f"All {found['encoders'].sum()} encoders of scale {scale}: {typical} {unit} on one {card}, at {share} % "
         f"of its {peak / 1e12:.0f} TFLOP/s; {least} to {most} at the {high} to {low} % of single turns of the "
         "benchmark."

@@ -25,7 +25,7 @@ def table(folder: Path | str | None = None) -> show.Html:
     """
     if not (found := benchmarks(folder)):
         how = "None was published. MEMLIB_BENCHMARKS=book/results/benchmarks pytest tests/benchmarks makes them."
-        return show.Html(f"<p>{how}</p>", how)
+        return show.say(how)
     rows = [
         {
             "what": entry["name"],
@@ -40,6 +40,6 @@ def table(folder: Path | str | None = None) -> show.Html:
     return show.table(rows, {"median": ".2f", "from": ".2f", "to": ".2f", "target": "g"})
 
 
-def machine(folder: Path | str | None = None) -> str:
+def machine(folder: Path | str | None = None) -> show.Html:
     """On what the benchmarks ran, each machine and day once."""
-    return "; ".join(dict.fromkeys(entry["machine"] for entry in benchmarks(folder)))
+    return show.say("; ".join(dict.fromkeys(entry["machine"] for entry in benchmarks(folder))))

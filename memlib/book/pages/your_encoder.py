@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,11 +33,6 @@ def places(paths: str | list[str | None] | None) -> list[Path | None]:
     """One path or several, each as `place` has it; [None] for None."""
     listed = paths if isinstance(paths, list) else [paths]
     return [None if path is None else place(path) for path in listed]
-
-
-def say(text: str) -> show.Html:
-    """Sentences as a paragraph, which is as wide as the page."""
-    return show.Html(f"<p>{html.escape(text)}</p>", text)
 
 
 def table(found: pd.DataFrame) -> show.Html:

@@ -2,7 +2,7 @@
 
 from memlib.book.show.boxes import answer, downloads, facts, result
 from memlib.book.show.charts import curves, histograms, intervals, spreads
-from memlib.book.show.html import Html, table
+from memlib.book.show.html import Html, say, table
 from memlib.book.show.images import images
 from memlib.book.show.maps import heat, scatter
 from memlib.book.show.style import COLOURS, style
@@ -20,6 +20,7 @@ __all__ = [
     "images",
     "intervals",
     "result",
+    "say",
     "scatter",
     "spreads",
     "style",

@@ -33,6 +33,11 @@ class Html:
         return self.text
 
 
+def say(text: str) -> Html:
+    """Sentences as a paragraph, which is as wide as the page."""
+    return Html(f"<p>{html.escape(text)}</p>", text)
+
+
 def table(
     rows: Sequence[Mapping[str, Any]] | pd.DataFrame,
     formats: Mapping[str, str] | None = None,

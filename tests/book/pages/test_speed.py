@@ -13,4 +13,4 @@ def test_the_table_has_a_row_a_benchmark_and_says_how_to_make_them(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps(ENTRY | {"name": name}))
     rows = repr(speed.table(tmp_path)).splitlines()[1:]
     assert [row.split() for row in rows] == [[n, "2.50", "2.40", "3.10", "times", "2"] for n in ("a", "b")]
-    assert speed.machine(tmp_path) == "M"
+    assert repr(speed.machine(tmp_path)) == "M"
