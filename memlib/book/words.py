@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -106,8 +107,11 @@ class Words:
         return text[0].upper() + text[1:]
 
     def beside(self, x: float, near: Iterable[float] = ()) -> str:
-        """What the control says, a sentence."""
-        return self.control.replace("{}", self.scale.show(x, near, unit=self.scale.unit.strip() == "%")) + "."
+        """What the control says, a sentence; of `[more|fewer]` in it one word, and the size in the number's place."""
+        text = re.sub(r"\[(.*?)\|(.*?)\]", r"\1" if x >= 0 else r"\2", self.control)
+        if text != self.control:
+            x, near = abs(x), map(abs, near)
+        return text.replace("{}", self.scale.show(x, near, unit=self.scale.unit.strip() == "%")) + "."
 
 
 def said(verdict: str, first: str, second: str = "") -> str:

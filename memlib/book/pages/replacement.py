@@ -46,7 +46,7 @@ def most_less_least(number: Callable[..., Estimate], role: str) -> Estimate:
 def words(one: str, other: str, verb: str = "costs") -> dict[str, Any]:
     """The words of what costs more than something else, and of its control."""
     above = f"Replacing {one} {verb} {{}} [more|fewer] than {other}"
-    return {"above": above, "control": "Of layers of the same data set it is {}", "scale": POINTS}
+    return {"above": above, "control": "Of layers of the same data set it is {} [more|fewer]", "scale": POINTS}
 
 
 @page.claim(
