@@ -84,7 +84,7 @@ class Verdict:
         sign: +1 or -1 as claimed; 0: the claim is that there is no difference.
         part: which part decides.
         parts: {part: its verdict} of a claim about every part.
-        before_control: whether it falls by the contrast as it is, whatever its control says.
+        before_control: whether it falls, or stays open, by the contrast as it is, whatever its control says.
     """
 
     verdict: str
@@ -109,7 +109,7 @@ class Verdict:
 
     @property
     def decisive(self) -> Interval | None:
-        """The interval that the verdict rests on: the contrast, minus its control unless it falls before that."""
+        """The interval that the verdict rests on: the contrast, minus its control unless it is decided before that."""
         return self.seen if self.before_control else self.effect
 
     @property
@@ -225,7 +225,7 @@ def _part(e: Evidence, name: str, t: Tests, factors: tuple[float, float, float],
         t.margin,
         t.contrast.sign,
         name,
-        before_control=falls and t.absent <= t.small,
+        before_control=t.absent <= t.small if falls else word == UNDECIDED and t.shown > t.left,
     )
     return replace(v, text=_text(e.words, v, t))
 
