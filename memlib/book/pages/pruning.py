@@ -142,16 +142,16 @@ def layers(runs: Runs) -> Figure:
         return {CRITERIA[c]: {layer: runs.over(estimate(layer, c)) for layer in names} for c in criteria}
 
     series = {
-        "share of the layer’s units among 10 % in total": of(
+        "% of the layer’s units among 10 % in total": of(
             ("top", "low", *OTHERS), lambda layer, name: taken(layer, name, ("total", 0.1))
         )
     }
     if share:
         whole = accuracy(own(runs), NONE, "none")
-        series[f"accuracy lost with {share:.0%} of this layer alone"] = of(
+        series[f"points of accuracy lost with {share:.0%} of this layer alone"] = of(
             ("top", "random", "low"), lambda layer, name: whole - accuracy(own(runs), (f"only {layer}", share), name)
         )
-    return show.curves(series, "layer", joined=False)
+    return show.curves(series, "layer", joined=False, percent=True)
 
 
 def table(runs: Runs) -> show.Html:
