@@ -27,6 +27,7 @@ ADDS: Any = {"above": "{part} [adds|takes away] {}", "scale": Scale(4, log_ratio
 SIXTH = "Layer 6 adds {} [more|less] than layer {part}"
 NEITHER = "On points that neither encoder saw it is {}"
 TABLE_3, TABLE_18 = "LayerMem paper, section 4.1 and Table 3", "LayerMem paper, appendix C.3 and Table 18"
+MODULES: Any = {"source": TABLE_18, "parts": "modules", **ADDS}
 
 page = Page("04_1_layermem", source="LayerMem paper, section 4.1 and Table 1", takes=("base",))
 
@@ -152,9 +153,7 @@ def residuals(study: Study) -> dict[str, Effect]:
     "BatchNorm changes memorization negligibly",
     paper="delta of BatchNorms −.002 to .001, of convolutions .026 to .032",
     ids=("A10",),
-    source=TABLE_18,
-    parts="modules",
-    **ADDS,
+    **MODULES,
 )
 def norms(study: Study) -> dict[str, Effect]:
     return beside(study, added_by(study), study.rows("bn"), sign=0)
@@ -164,9 +163,7 @@ def norms(study: Study) -> dict[str, Effect]:
     "Max pool changes memorization negligibly",
     paper="delta of max pools .003 to .006, of convolutions .026 to .032",
     ids=("A11",),
-    source=TABLE_18,
-    parts="modules",
-    **ADDS,
+    **MODULES,
 )
 def pools(study: Study) -> dict[str, Effect]:
     return beside(study, added_by(study), study.rows("pool"), sign=0)
