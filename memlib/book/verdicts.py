@@ -109,7 +109,7 @@ class Verdict:
 
     @property
     def decisive(self) -> Interval | None:
-        """The interval that the verdict rests on: the contrast, minus its control unless it is decided before that."""
+        """The interval that the verdict rests on: the contrast, minus its control unless that is not what decides."""
         return self.seen if self.before_control else self.effect
 
     @property
