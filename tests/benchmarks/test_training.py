@@ -22,7 +22,7 @@ TARGET = 3.0  # times lightly's own recipe
 # bfloat16 it is one kernel for another: 1.4 times as fast with AMX; without, on an AMD EPYC, 1.0 to 1.1
 AMX = torch.cpu.get_capabilities().get("amx_bf16", False)
 ORDINARY = {"float32": 1.5, "bfloat16": 1.5 if AMX else 1.3}
-# Of deep ResNets most maps are 4 by 4 and smaller; in bfloat16 only kernels of 1 and maps of 1 by 1 and 2 by 2 differ.
+# Of deep ResNets most maps are 4 by 4 or less; in bfloat16 only kernels of 1 and maps of 1 by 1 and 2 by 2 differ.
 # In float32 ordinary convolutions gain more from AVX-512 than these do: with AVX2 alone it is 2.9 and 1.8 times
 WIDE = torch.cpu.get_capabilities().get("avx512_f", False)
 DEEP = {
