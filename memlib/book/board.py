@@ -135,8 +135,8 @@ def sentences(rows: Sequence[Row], root: Path) -> str:
         score = f"at the output, training images have an SSLMem′ (below) of {_span(output)}; 0 is none, 1 the most"
     short = ""
     if units["verdict"] == SEEN:
-        left, matters = (number(100 * float(units[name]), ".0f") for name in ("contrast", "margin"))
-        short = f" The difference, {left} percentage points, is less than the {matters} that would matter."
+        left, matters = number(float(units["contrast"]), ".1f"), number(float(units["margin"]), "g")
+        short = f" The difference, {left} {units['unit']}, is less than the {matters} that would matter."
     said = [
         ("How much, and where", f"{score}. The claim that it grows with depth {SAID[depth['verdict']]}{tau}."),
         (

@@ -171,6 +171,14 @@ def test_start_page_and_scoreboard_count_alike():
     ]
 
 
+@pytest.mark.parametrize(("verdict", "told"), [(SEEN, True), (HOLDS, False)])
+def test_the_start_page_says_how_far_what_is_seen_is_from_what_would_matter(verdict, told):
+    found = {"verdict": verdict, "contrast": "7.81", "margin": "10", "unit": "percentage points"}
+    rows = [row | found if row["claim"] == "fraction" else row for row in ROWS]
+    sentence = "The difference, 7.8 percentage points, is less than the 10 that would matter."
+    assert (sentence in board.sentences(rows, ROOT)) == told
+
+
 def test_the_figure_has_a_mark_a_test_that_leads_to_its_verdict_and_the_committed_file_is_it():
     drawn = board.figure(ROWS, ROOT)
     wide = drawn[: drawn.index("</svg>")]
