@@ -157,13 +157,13 @@ def counts(rows: Sequence[Row]) -> Counter[str]:
 
 def counted(rows: Sequence[Row]) -> str:
     """The counts in a sentence, and why claims were not judged."""
-    n = counts(rows)
+    n, ours = counts(rows), sum(claim["where"] == "ours" for claim, _, _ in scoreboard.of_list(rows))
     reasons = Counter(row["reason"] for row in rows if row["verdict"] == UNJUDGED).most_common(1)
     why = f" (most often: “{reasons[0][0].rstrip('.')}”)" if reasons else ""
     holding = "holds" if n[HOLDS] == 1 else "hold"
     seen = "was seen but is" if n[SEEN] == 1 else "were seen but are"
     return (
-        f"of {n.total()} claims {n[HOLDS]} {holding}, {n[SEEN]} {seen} not memorization, {n[FAILS]} do "
+        f"of {n.total()} claims, {ours} of them this book's own, {n[HOLDS]} {holding}, {n[SEEN]} {seen} not memorization, {n[FAILS]} do "
         f"not hold, {n[UNDECIDED]} are undecided, {n[UNJUDGED]} "
         f"were not judged{why}, and {n[NO_TEST]} have no test yet."
     )
