@@ -164,8 +164,8 @@ def counted(rows: Sequence[Row]) -> str:
     seen = "was seen but is" if n[SEEN] == 1 else "were seen but are"
     return (
         f"of {n.total()} claims, {ours} of them this book's own, {n[HOLDS]} {holding}, {n[SEEN]} {seen} not "
-        f"memorization, {n[FAILS]} do not hold, {n[UNDECIDED]} are undecided, {n[UNJUDGED]} were not judged{why}, and "
-        f"{n[NO_TEST]} have no test yet."
+        f"memorization, {n[FAILS]} do not hold, {n[UNDECIDED]} are undecided, {n[UNJUDGED]} were not judged{why}, "
+        f"and {n[NO_TEST]} have no test yet."
     )
 
 
