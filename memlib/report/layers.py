@@ -84,7 +84,8 @@ class LayerMem:
         for column, what in (("excess", "Beyond the control"), ("mirrored", "By the mirrored estimate")):
             if each := self.intervals.get(column):
                 above = sum(one.low > 0 for one in each.values())
-                said.append(f"{what} it is {_in_words(each[most])} there, and above 0 at {above} layers.")
+                layers = "1 layer" if above == 1 else f"{above} layers"
+                said.append(f"{what} it is {_in_words(each[most])} there, and above 0 at {layers}.")
         if self.control is None and self.mirror is None:
             said.append("Without a control or a mirror an offset between f and g counts as memorization.")
         return " ".join([*said, self.note, *self.notes, *left_out(self.skipped)])
