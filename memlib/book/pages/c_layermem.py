@@ -302,6 +302,6 @@ def answer(study: Study, found: Runs) -> str:
     moved = [f"by {way} {joined.over(swapped(rows, (way, 'ratio'))):.0%} %" for way in DISTANCES]
     ours, cosine = (joined.over(of(way, mirrored(rows[-1]))) for way in (PLAIN[0], "cosine"))
     return (
-        f"Other distances than l2 put few pairs of layers in another order: {', '.join(moved)} of them; layer "
-        f"{rows[-1]} memorizes {ours} by l2 and {cosine} by cosine."
+        f"The pairs of layers that stand in another order than by l2 are {', '.join(moved)}; layer {rows[-1]} "
+        f"memorizes {ours} by l2 and {cosine} by cosine."
     )

@@ -92,7 +92,7 @@ def fraction(study: Study, *_: Any) -> Effect:
 
 
 @page.claim(
-    "On other data sets, too, highly memorizing units are spread over the encoder",
+    "Highly memorizing units are spread over the encoder, whatever the data set",
     paper="histograms of CIFAR10, STL10 and SVHN, no number",
     ids=("A73",),
     source=FIG_1A,
