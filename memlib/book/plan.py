@@ -65,9 +65,16 @@ WHERE_THERE = {  # and those that a notebook reads where a scale has them: the p
 
 
 def reads(scale_name: str, notebook: str) -> tuple[str, ...]:
-    """The designs and experiments that a notebook reads at a scale; none where it is no page of designs."""
-    there = (*designs(scale_name), *experiments(scale_name))
-    return (*NOTEBOOKS.get(notebook, ()), *(name for name in WHERE_THERE.get(notebook, ()) if name in there))
+    """The designs and experiments that a notebook reads at a scale; none where it is no page of designs.
+
+    Of an experiment also the design of its encoders f, whose measurements say whether they memorize.
+    """
+    sizes = scale(scale_name)
+    cut = sizes.get("experiments") or {}
+    there = (*designs(scale_name), *cut)
+    named = (*NOTEBOOKS.get(notebook, ()), *(name for name in WHERE_THERE.get(notebook, ()) if name in there))
+    of_f = (cut[name]["roles"]["f"].split(".")[0] for name in named if name in cut)
+    return tuple(dict.fromkeys((*named, *of_f)))
 
 
 def members(pair: PairPlan) -> tuple[Measurement, ...]:

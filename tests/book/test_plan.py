@@ -253,3 +253,11 @@ def test_what_is_merged_into_a_design_states_nothing_twice(name):
                     assert len(stated) == len(set(stated)), f"line {merged.start_mark.line + 1}: {stated}"
         elif isinstance(node, yaml.SequenceNode):
             pending += node.value
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "gpu", "paper"])
+def test_a_page_on_an_experiment_waits_for_the_measurements_that_say_whether_its_encoders_memorize(scale):
+    cut = plan.scale(scale)["experiments"]
+    for notebook in plan.NOTEBOOKS:
+        names = plan.reads(scale, notebook)
+        assert {cut[name]["roles"]["f"].split(".")[0] for name in names if name in cut} <= {*names}
