@@ -287,6 +287,18 @@ def test_pack_keeps_as_many_points_as_wanted_the_first_in_order(root, tmp_path):
 # ---------------------------------------------------------------- names, fingerprints, the command line
 
 
+def test_the_first_classes_of_a_data_set_are_the_same_points_with_a_fingerprint_of_their_own(root):
+    whole, some = data.load("digits", "test", root), data.load("digits:3", "test", root)
+    kept = whole.labels < 3
+    assert torch.equal(some.images, whole.images[kept]) and torch.equal(some.labels, whole.labels[kept])
+    assert torch.equal(some.hashes, whole.hashes[kept])
+    assert some.classes == ("0", "1", "2") and some.name == "digits:3"
+    assert data.fingerprint("digits:3", "test", root) == some.fingerprint != whole.fingerprint
+    for count in (0, 11):
+        with pytest.raises(ValueError, match=f"{count} classes of digits wanted: allowed are 1 to 10"):
+            data.load(f"digits:{count}", "test", root)
+
+
 def test_unknown_names_and_splits_come_with_the_nearest_ones(root):
     write_pack(dataset(), "pets", root, "")
     for name, meant in (("CIFAR-10", "cifar10"), ("digit", "digits"), ("pests", "pets"), ("SVHN", "svhn")):

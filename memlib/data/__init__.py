@@ -1,8 +1,9 @@
 """Named data sets as uint8 images and labels.
 
 Names are `digits` (in scikit-learn, always there), `cifar10`, `cifar100`, `svhn`, `stl10` (torchvision), `imagenet`
-(a folder on this machine), `folder:PATH` (any folder of images), and every pack in the root. A root is searched for a
-pack first, then for torchvision's own files; what is in neither is downloaded.
+(a folder on this machine), `folder:PATH` (any folder of images), and every pack in the root; `cifar100:20` is the first
+20 classes of one. A root is searched for a pack first, then for torchvision's own files; what is in neither is
+downloaded.
 
     python -m memlib.data list | prepare NAME | pack NAME --to DIR
 """
@@ -50,11 +51,13 @@ def load(name: str, split: str = "train", root: Path | str | None = None, size: 
 
     Raises:
         KeyError: Unknown name or split.
-        ValueError: What was found is damaged, foreign, or of several sizes.
+        ValueError: What was found is damaged, foreign, or of several sizes; or it has fewer classes than wanted.
         FileNotFoundError: A folder is not there.
         ConnectionError: The download failed; says what to put where.
     """
-    return _load(name, split, default_root(root), size)
+    name, count = _classes(name)
+    found = _load(name, split, default_root(root), size)
+    return found if count is None else found.of_classes(count)
 
 
 def fingerprint(name: str, split: str = "train", root: Path | str | None = None) -> str:
@@ -65,15 +68,16 @@ def fingerprint(name: str, split: str = "train", root: Path | str | None = None)
         FileNotFoundError: The images are not here, and their fingerprint is not known.
     """
     root = default_root(root)
-    found = where(name, split, root)
+    whole, classes = _classes(name)
+    found = where(whole, split, root)
     if found is not None and found.kind == "folder":
         return folder_fingerprint(found.paths[0], split)
-    if found is not None and found.kind != "built in":
+    if found is not None and (found.kind != "built in" or classes):
         return load(name, split, root).fingerprint
     if (name, split) not in FINGERPRINTS:
         raise FileNotFoundError(
             f"{name} is not in {root}, and without its images its fingerprint is not known: "
-            f"`python -m memlib.data prepare {name}` downloads it. {remedy(name, root)}"
+            f"`python -m memlib.data prepare {whole}` downloads it. {remedy(whole, root)}"
         )
     return FINGERPRINTS[name, split]
 
@@ -96,6 +100,12 @@ def pack(
         plain = Path(name.removeprefix("folder:")).expanduser().resolve().name  # a folder's pack has its name
         packs.append(write_pack(dataset, plain, Path(to), f"{name}, packed by memlib"))
     return packs
+
+
+def _classes(name: str) -> tuple[str, int | None]:
+    """The data set that a name means, and how many of its classes; None: all."""
+    whole, _, count = name.rpartition(":")
+    return (whole, int(count)) if count.isdecimal() and whole and whole != "folder" else (name, None)
 
 
 def default_root(root: Path | str | None = None) -> Path:

@@ -90,6 +90,20 @@ class Dataset:
             return self
         return Dataset(square(self.images, size), self._labels, self.classes, self.name, self.split, self.hashes)
 
+    def of_classes(self, count: int) -> Dataset:
+        """The points of the first `count` classes, in the same order.
+
+        Raises:
+            ValueError: There are fewer classes, or no labels.
+        """
+        if not 1 <= count <= len(self.classes):
+            raise ValueError(f"{count} classes of {self.name} wanted: allowed are 1 to {len(self.classes)}")
+        kept = self.labels < count
+        name = f"{self.name}:{count}"
+        return Dataset(
+            self.images[kept], self.labels[kept], self.classes[:count], name, self.split, self.hashes[kept]
+        )
+
 
 def square(images: Tensor, size: int) -> Tensor:
     """The largest centred square of each image, brought to size x size: uint8 [N, 3, size, size]."""
