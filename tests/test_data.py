@@ -290,9 +290,11 @@ def test_pack_keeps_as_many_points_as_wanted_the_first_in_order(root, tmp_path):
 def test_the_first_classes_of_a_data_set_are_the_same_points_with_a_fingerprint_of_their_own(root):
     whole, some = data.load("digits", "test", root), data.load("digits:3", "test", root)
     kept = whole.labels < 3
-    assert torch.equal(some.images, whole.images[kept]) and torch.equal(some.labels, whole.labels[kept])
+    assert torch.equal(some.images, whole.images[kept])
+    assert torch.equal(some.labels, whole.labels[kept])
     assert torch.equal(some.hashes, whole.hashes[kept])
-    assert some.classes == ("0", "1", "2") and some.name == "digits:3"
+    assert some.classes == ("0", "1", "2")
+    assert some.name == "digits:3"
     assert data.fingerprint("digits:3", "test", root) == some.fingerprint != whole.fingerprint
     for count in (0, 11):
         with pytest.raises(ValueError, match=f"{count} classes of digits wanted: allowed are 1 to 10"):

@@ -1,8 +1,8 @@
 """Named data sets as uint8 images and labels.
 
 Names are `digits` (in scikit-learn, always there), `cifar10`, `cifar100`, `svhn`, `stl10` (torchvision), `imagenet`
-(a folder on this machine), `folder:PATH` (any folder of images), and every pack in the root; `cifar100:20` is the first
-20 classes of one. A root is searched for a pack first, then for torchvision's own files; what is in neither is
+(a folder on this machine), `folder:PATH` (any folder of images), and every pack in the root; `cifar100:20` means the
+first 20 classes of one. A root is searched for a pack first, then for torchvision's own files; what is in neither is
 downloaded.
 
     python -m memlib.data list | prepare NAME | pack NAME --to DIR
