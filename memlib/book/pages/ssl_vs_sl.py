@@ -18,8 +18,8 @@ from memlib.stats import number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SSL, SL, ENDED = "SSL", "SL", "SL, to the end"
-DESIGNS = {SSL: "ssl", SL: "sl", ENDED: "sl_converged"}
+SSL, SL, STOPPED = "SSL", "SL", "SL, stopped"
+DESIGNS = {SSL: "ssl", SL: "sl_converged", STOPPED: "sl"}  # stopped: where a probe is as good as on SSL
 EDGE = 2  # convolutions that are called the first and the last ones, of eight
 MATTERS = 0.01  # of a score in [0, 1]: less is none, as a point of accuracy is
 CLASSMEM = {"seen": "classmem", "unseen": "classmem_unseen"}  # ClassMem on the same points
@@ -166,7 +166,7 @@ def turn(joined: Pieces[Joined]) -> Effect:
 )
 def own(joined: Pieces[Joined]) -> Effect:
     probed = accuracy(joined.studies[SSL].spec["dataset"])
-    return Effect(of(ENDED, probed) - of(SSL, probed), 0.01)
+    return Effect(of(SL, probed) - of(SSL, probed), 0.01)
 
 
 @page.claim(
@@ -180,7 +180,7 @@ def own(joined: Pieces[Joined]) -> Effect:
 def others(joined: Pieces[Joined]) -> dict[str, Effect]:
     study = joined.studies[SSL]
     names = [name for name in study.tables[0].probe if name != study.spec["dataset"]]
-    return {n: Effect(of(SSL, accuracy(n)) - of(ENDED, accuracy(n)), 0.01) for n in names}
+    return {n: Effect(of(SSL, accuracy(n)) - of(SL, accuracy(n)), 0.01) for n in names}
 
 
 # ---------------------------------------------------------------- what is shown
