@@ -238,13 +238,14 @@ def unit_scatter(studies: Mapping[str, Study]) -> Figure:
 
 def probes(studies: Mapping[str, Study]) -> show.Html:
     """Table 20: accuracy in % of linear probes, the paper's numbers beside ours, with intervals over pairs."""
-    printed, ours = paper.table("table_20").set_index("data set"), list(studies[SSL].tables[0].probe)
+    printed = paper.table("table_20").set_index("data set")
+    ours = {name.split(":")[0]: name for name in studies[SSL].tables[0].probe}  # cifar100: cifar100:20
     found = [
         {
-            "data set": name,
+            "data set": ours.get(name, name),
             **{f"LayerMem paper: {kind}": printed[f"{kind} (%)"].get(name) for kind in (SSL, SL)},
-            **{kind: study.over(accuracy(name)) if name in ours else None for kind, study in studies.items()},
-            "before training": studies[SSL].over(untrained(accuracy(name))) if name in ours else None,
+            **{kind: study.over(accuracy(ours[name])) if name in ours else None for kind, study in studies.items()},
+            "before training": studies[SSL].over(untrained(accuracy(ours[name]))) if name in ours else None,
         }
         for name in dict.fromkeys([*ours, *printed.index])
     ]
