@@ -228,7 +228,7 @@ def class_table(studies: Mapping[str, Study]) -> show.Html:
 def unit_scatter(studies: Mapping[str, Study]) -> Figure:
     """ClassMem against UnitMem of every unit (Fig. 3), a panel a layer, with the share under the diagonal."""
     panels = {}
-    for name, study in studies.items():
+    for name, study in ((name, studies[name]) for name in (SSL, SL)):
         for row in study.convolutions:
             share = number(study.over(under(row)).mean + 0.5, ".0%")
             units = study.unit_scores("seen", row), study.unit_scores("classmem", row)
