@@ -13,7 +13,7 @@ import torch
 from memlib import build_encoder, load, measure
 from memlib.measure.views import BLOCK, Views
 
-POINTS, VIEWS, ROUNDS = 2 * BLOCK, 10, 5
+POINTS, VIEWS, ROUNDS = 2 * BLOCK, 10, 3
 TARGETS = {  # shares of the bare forward's throughput
     ("numbered layers", "float32"): 0.90,
     ("numbered layers", "bfloat16"): 0.65,

@@ -5,7 +5,7 @@ import torch
 from memlib import build_encoder, load, probe
 from memlib.surgery import silenced, silenced_features
 
-IMAGES = 128
+IMAGES = 64
 TARGET = 2.5  # times as fast: less than 40 % of the time
 
 
