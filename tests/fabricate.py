@@ -4,8 +4,9 @@ from copy import copy
 from dataclasses import replace
 
 import numpy as np
+import torch
 
-from memlib.book.cuts.ablation import WAYS
+from memlib.book.cuts.ablation import WAYS, in_bytes
 from memlib.book.measuring import Table
 from memlib.book.pieces import Piece, Pieces
 from memlib.book.runs import Run
@@ -118,7 +119,9 @@ def again(study, spiked=True, cosine=2.0, units=12, scale=0.0):
             own = np.flatnonzero(seen[told])
             known = own[np.argsort(-score[own])][: own.size // 5]
             active[one, np.resize(known, active.shape[2]), np.arange(active.shape[2])] += 3
-        arrays = {"align": align.astype(np.float32), "units": active.astype(np.float16), "rows": told}
+        ends = np.stack([active.min(1), active.max(1)], axis=1)
+        codes = in_bytes(torch.from_numpy(active), torch.from_numpy(ends)).numpy()
+        arrays = {"align": align.astype(np.float32), "units": codes, "ends": ends, "rows": told}
         header = {"ways": list(WAYS), "rows": rows, "layers": CONVOLUTIONS, "counts": [units] * len(CONVOLUTIONS)}
         found.append(Run(arrays, header, False, None))
     return Pieces(found)

@@ -23,8 +23,9 @@ class Measurement:
     """One encoder, measured on its design's points and on as many as `external` test images (S_E).
 
     `name` says which it is among its design's: `halves-0`, `papers-f1`, `halves-0-untrained`. With `classes`
-    ClassMem is measured, too; `probe` names the data sets on which a linear probe of the encoder is fitted and
-    tested, on `probe_points` images of each split at most (None: on all).
+    ClassMem is measured, too; without `units` no unit is, where no page reads them; `probe` names the data sets on
+    which a linear probe of the encoder is fitted and tested, on `probe_points` images of each split at most (None: on
+    all).
     """
 
     name: str
@@ -32,6 +33,7 @@ class Measurement:
     views: int
     external: int
     classes: bool = False
+    units: bool = True
     probe: tuple[str, ...] = ()
     probe_points: int | None = None
 
@@ -49,8 +51,9 @@ class Measurement:
         """The fields that decide the numbers, as plain values; what is not measured leaves no trace."""
         values = {"recipe": RECIPE, "encoder": self.encoder.digest, "views": self.views, "external": self.external}
         classes = {"classes": True} if self.classes else {}
+        units = {} if self.units else {"units": False}
         probe = {"probe": list(self.probe), "probe_points": self.probe_points} if self.probe else {}
-        return values | classes | probe
+        return values | classes | units | probe
 
     @property
     def digest(self) -> str:

@@ -109,7 +109,7 @@ KINDS = {
             "views": VIEWS,
         },
     ),
-    "ablation": Kind(1, {"points": Choice("points of a set", all=True), "views": VIEWS}),
+    "ablation": Kind(2, {"points": Choice("points of a set", all=True), "views": VIEWS}),
 }
 RUNS = {"runs": Choice("runs"), "probe_points": Choice("training images of a probe", all=True)}  # of every kind
 COMMON = ("kind", "resources", "looks", "roles", "runs", "probe", "probe_points")

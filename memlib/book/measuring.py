@@ -34,7 +34,8 @@ class Table:
         seen: Whether the encoder was trained on the point, [R].
         align: {layer: distances float32 [2, R]}, by draw of views and row (eq. 1, l2 of unit vectors).
         unitmem: {set: {layer: UnitMem [U]}}; the sets `seen`, `unseen`, `external` are of equal size, `both` is
-            seen and unseen, and `seen-0` … are disjoint blocks of the seen points.
+            seen and unseen, and `seen-0` … are disjoint blocks of the seen points. Without units it is empty, and so
+            are `top_row` and `active`.
         top_row: {layer: row of the unit's strongest point among seen and unseen points, half and half, [U]}.
         active: {layer: whether any of these points activates the unit, [U]}.
         header: What was measured: spec, choices, circumstances.
@@ -115,8 +116,8 @@ def table(measurement: Measurement, scale: str) -> Table:
         found["seen"].astype(bool),
         {name: found["align"][:, i] for i, name in enumerate(header["layers"])},
         {name: by_layer(found["unitmem"][i]) for i, name in enumerate(header["unit_sets"])},
-        by_layer(found["top_row"]),
-        by_layer(found["top"] > 0),
+        by_layer(found["top_row"]) if units else {},
+        by_layer(found["top"] > 0) if units else {},
         header,
         made,
         **{name: by_layer(found[name]) for name in CLASSMEM if name in found},
@@ -178,24 +179,28 @@ def measure_one(measurement: Measurement) -> tuple[dict[str, Any], dict[str, Any
     masks = _masks(sets, seen)
     began = time.monotonic()
     augment, views = train.views_of(spec), measurement.views
-    select = measure.sweep(encoder, images, augment, views=views, seed=0, units=masks)[0]
+    units = {row.name: row.units for row in encoder.layers if row.unit_module and measurement.units}
+    select = measure.sweep(encoder, images, augment, views=views, seed=0, units=masks if units else None)[0]
     score = measure.sweep(encoder, images, augment, views=views, seed=1)[0]
     layers = list(select.align)
-    units = [layer.name for layer in encoder.layers if layer.unit_module]
-    both = select.peaks["both"]
     arrays = {
         "points": torch.cat([points, external]).int(),
         "sets": sets.to(torch.int8),
         "seen": seen.to(torch.uint8),
         "align": torch.stack([torch.stack([one.align[n] for n in layers]) for one in (select, score)]),  # [2, L, R]
-        "unitmem": torch.stack(
-            [torch.cat([peaks[n].unitmem() for n in units]) for peaks in select.peaks.values()]
-        ).half(),  # a ResNet50 has 26,560 units, and measurements are to stay well under 1 MB
-        "top_row": torch.cat([both[n].point for n in units]).to(torch.int16 if rows < 2**15 else torch.int32),
-        "top": torch.cat([both[n].largest > 0 for n in units]).to(torch.uint8),
     }
+    if units:
+        both = select.peaks["both"]
+        scores = [torch.cat([peaks[n].unitmem() for n in units]) for peaks in select.peaks.values()]
+        arrays |= {
+            "unitmem": torch.stack(scores).half(),  # half: measurements are to stay well under 1 MB
+            "top_row": torch.cat([both[n].point for n in units]).to(torch.int16 if rows < 2**15 else torch.int32),
+            "top": torch.cat([both[n].largest > 0 for n in units]).to(torch.uint8),
+        }
     if measurement.classes:
-        arrays |= _classmem(encoder, train_set.images[points], train_set.labels[points], seen[: len(points)], units)
+        arrays |= _classmem(
+            encoder, train_set.images[points], train_set.labels[points], seen[: len(points)], list(units)
+        )
     few = measurement.probe_points
     accuracies = {name: probed(encoder, name, spec.size, few, few) for name in measurement.probe}
     header = {
@@ -206,9 +211,9 @@ def measure_one(measurement: Measurement) -> tuple[dict[str, Any], dict[str, Any
         "fingerprints": fingerprints(measurement),
         "rows": rows,
         "layers": layers,
-        "unit_layers": units,
-        "unit_counts": [len(both[n].point) for n in units],
-        "unit_sets": list(masks),
+        "unit_layers": list(units),
+        "unit_counts": list(units.values()),
+        "unit_sets": list(masks) if units else [],
         "points_a_set": int(masks["seen"].sum()),
         "choices": {
             "augment": spec.augment,

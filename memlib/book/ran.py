@@ -32,7 +32,7 @@ def of_study(study: Study) -> dict[str, str]:
         "seeds": f"weights and views {', '.join(str(h['encoder']['seed']) for h in headers)}; "
         f"split {spec['split_seed']}",
         "choices": f"{choices['views']} views a point, all pairs of them; {choices['distance']} distance of unit "
-        f"vectors; UnitMem against the {choices['rest']} of the other points",
+        "vectors" + ("; UnitMem against the mean of the other points" if study.unit_rows else ""),
         **_probes(study.tables),
         "cost": f"{sum(t['seconds'] for t in trained) / 60:,.0f} minutes of training and "
         f"{sum(h['seconds'] for h in headers) / 60:,.1f} of measuring on {_each(t['device'] for t in trained)}, "

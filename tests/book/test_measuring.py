@@ -114,6 +114,15 @@ def test_an_encoder_with_larger_distances_on_all_points_changes_no_score(halves)
     np.testing.assert_array_equal(by_others, halves.scores("output", halves[1:], rows))
 
 
+def test_without_units_the_rest_is_the_same_and_nothing_of_them_is_kept(halves):
+    planned = plan.pairs("smoke", "base", **PLAIN)[0].f
+    found = measuring.table(dataclasses.replace(planned, units=False), "smoke")
+    for row, distances in halves.tables[0].align.items():
+        np.testing.assert_array_equal(found.align[row], distances)
+    assert found.unitmem == found.top_row == found.active == {}
+    assert dataclasses.replace(planned, units=False).digest != planned.digest
+
+
 def test_unitmem_sets_are_of_equal_size_and_blocks_are_of_the_seen(halves):
     header = halves.tables[0].header
     assert header["points_a_set"] == SIZES["external"]

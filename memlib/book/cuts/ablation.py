@@ -34,8 +34,9 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Returns:
         Arrays: `align` float32 [2, W, L, P], mean distance between views by encoder (f, g), way, row and point;
-        `units` float16 [3, P, U], mean activation of the units of all layers one after another, by encoder (f, g,
-        untrained); `rows` int32 [P], the points' rows in the tables of the design.
+        `units` uint8 [3, P, U], mean activation of the units of all layers one after another, by encoder (f, g,
+        untrained), from its least to its largest on these points, `ends` float32 [3, 2, U]; `rows` int32 [P], the
+        points' rows in the tables of the design.
         Header: `ways`; `rows` of the encoder; `layers` and `counts`, the number of each one's units.
     """
     encoders = loaded(*map(experiment.encoder, ROLES))
@@ -53,12 +54,21 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         distance=distance, unit_length=unit_length, units="table", more={way: WAYS[way] for way in others},
     )  # fmt: skip
     align = [[one.align, *(one.more[way] for way in others)] for one in found[:2]]
+    units_of = torch.stack([torch.cat([one.table[layer] for layer in units], 1) for one in found])
+    ends = torch.stack(units_of.aminmax(dim=1), 1)
     arrays = {
         "align": torch.stack(
             [torch.stack([torch.stack([way[row] for row in measured]) for way in one]) for one in align]
         ),
-        "units": torch.stack([torch.cat([one.table[layer] for layer in units], 1).half() for one in found]),
+        "units": in_bytes(units_of, ends),
+        "ends": ends,
         "rows": rows.int(),
     }
     header = {"ways": list(WAYS), "rows": measured, "layers": list(units), "counts": list(units.values())}
     return arrays, header
+
+
+def in_bytes(values: Tensor, ends: Tensor) -> Tensor:
+    """Values [E, P, U] as uint8, of which 0 and 255 are each unit's `ends` [E, 2, U]: a quarter of the space."""
+    low, high = ends[:, :1], ends[:, 1:]
+    return ((values - low) / (high - low).clamp(min=1e-30) * 255).round().to(torch.uint8)

@@ -79,9 +79,10 @@ def activations(run: Run, role: str, layer: str) -> NDArray[np.float32]:
     for name, known in ((role, ROLES), (layer, counts)):
         if name not in known:
             raise nearest(name, known, "role or layer of the ablation")
-    at = list(counts).index(layer)
-    start = sum(list(counts.values())[:at])
-    return run.arrays["units"][ROLES.index(role), :, start : start + counts[layer]].astype(np.float32)
+    start = sum(list(counts.values())[: list(counts).index(layer)])
+    of, units = ROLES.index(role), slice(start, start + counts[layer])
+    low, high = run.arrays["ends"][of, :, units]
+    return low + (high - low) * (run.arrays["units"][of, :, units].astype(np.float32) / 255)
 
 
 def unitmem(run: Run, role: str, layer: str, chosen: NDArray[np.bool_]) -> float:

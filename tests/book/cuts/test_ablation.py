@@ -55,7 +55,8 @@ def test_unitmem_on_any_points_is_that_of_their_activations(run):
     chosen = np.arange(20) % 3 == 0
     found = results.activations(run, "g", "6")
     table = measure.unit_activations(encoder, images, "normal", ["6"], views=VIEWS)["6"]
-    np.testing.assert_allclose(found, table, rtol=2e-3, atol=1e-5)  # kept with half precision
+    step = (table.amax(0) - table.amin(0)) / 255  # kept as bytes
+    assert (abs(found - table.numpy()) <= 0.501 * step.numpy() + 1e-6).all()
     own = float(metrics.unitmem(table[torch.from_numpy(chosen)]).mean())
     assert results.unitmem(run, "g", "6", chosen) == pytest.approx(own, abs=1e-3)
 
