@@ -279,7 +279,7 @@ def by_layer(study: Study, rows: Sequence[str]) -> dict[str, dict[str, Interval]
 
 
 def layer_curves(study: Study) -> Figure:
-    """By layer the paper's curve, the mirrored estimate, and raw LayerMem with its controls, on scales of their own."""
+    """The paper's curve, the mirrored estimate, and raw LayerMem with its controls, on scales of their own."""
     theirs = {"Table 1 (raw)": paper.table("table_1").set_index("layer")["LayerMem"].to_dict()}
     found = by_layer(study, study.rows(*NUMBERED))
     series = {"mirrored, here": {"mirrored estimate": found.pop("mirrored estimate")}, "raw, here": found}
