@@ -60,7 +60,7 @@ WHERE_THERE = {  # and those that a notebook reads where a scale has them: the p
     "04_1_frameworks": ("resnet50_simclr", "resnet50_dino", "vit_base_mae", "vit_base_dino"),
     "05_1_unitmem": ("ssl", "stl10", "donors_svhn"),
     "C_layermem": ("base_weak", "base_strong", "base_seeds"),
-    "C_unitmem": ("base_weak", "base_strong", "decay_more", "decay_most", "sl", "units_sl", "units_stl10"),
+    "C_unitmem": ("base_weak", "base_strong", "decay_more", "decay_most", "units_ssl", "units_sl", "units_stl10"),
 }
 
 

@@ -203,6 +203,13 @@ def test_names_of_points_do_not_cover_each_other():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_panels_below_the_papers_have_titles_for_words_and_scales_of_their_own():
+    ours = {"small": {"a": {"1": 0.01, "2": 0.02}}, "large": {"b": {"1": 1.0, "2": 2.0}}}
+    figure = show.curves(ours, "layer", paper={"t": {"1": 0.1, "2": 0.3}}, above="paper")
+    assert [ax.get_ylabel() for ax in figure.axes] == ["paper", *ours]
+    assert len({ax.get_ylim() for ax in figure.axes}) == 3
+
+
 def test_heat_has_the_papers_numbers_above_the_diagonal_alone():
     ours = {("1", "1"): 1.0, ("2", "1"): 0.25, ("2", "2"): -1.0, ("1", "2"): np.nan}
     figure = show.heat(ours, "layer", "layer", above={("2", "1"): 0.75, ("1", "9"): 0.5})

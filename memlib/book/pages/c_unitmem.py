@@ -38,9 +38,9 @@ def again(scale: str, name: str, **sizes: Any) -> Runs:
     return experiment(scale, name, **sizes) if name in experiments(scale) else Runs([], scale=scale, experiment=name)
 
 
-def taken(scale: str, **sizes: Any) -> tuple[Runs, Runs, Arms, Arms]:
-    """Units measured again, those of supervised encoders, and the arms of both sweeps as far as they are measured."""
-    runs = again(scale, "units", **sizes), again(scale, "units_sl", **sizes)
+def taken(scale: str, **sizes: Any) -> tuple[Runs, Runs, Runs, Arms, Arms]:
+    """Units measured again: of base, of encoders with more points, of supervised ones; and both sweeps, so far."""
+    runs = [again(scale, name, **sizes) for name in ("units", "units_ssl", "units_sl")]
     return *runs, sweep(scale, "strength"), sweep(scale, "decay")
 
 
@@ -60,10 +60,9 @@ def own(arms: Arms) -> str:
 def alike(runs: Runs, one: str, other: str) -> dict[str, Effect]:
     """That two variants report the same: UnitMem, and what is left of it beyond unseen points."""
     rows = last(runs)
-    return {
-        BOTH[0]: Effect(unitmem(one, rows) - unitmem(other, rows), SAME, unitmem(other, rows), sign=0),
-        BOTH[1]: Effect(excess(one, rows) - excess(other, rows), SAME_EXCESS, excess(other, rows), sign=0),
-    }
+    reported = Effect(unitmem(one, rows) - unitmem(other, rows), SAME, unitmem(other, rows), sign=0, over=runs)
+    beyond = Effect(excess(one, rows) - excess(other, rows), SAME_EXCESS, excess(other, rows), sign=0, over=runs)
+    return dict(zip(BOTH, (reported, beyond), strict=True))
 
 
 def more(runs: Runs, one: str, other: str, rows: list[str]) -> Effect:
@@ -98,7 +97,7 @@ def about(claim: str, place: str, text: str, **how: Any) -> dict[str, Any]:
     parts="trainings",
     **about("A104", "C.1 and Fig. 5", "In {part} UnitMem with augmentations is [higher|lower] by {}", control=UNSEEN),
 )
-def augmented(runs: Runs, sl: Runs, *_: Arms) -> Found:
+def augmented(runs: Runs, ssl: Runs, sl: Runs, *_: Arms) -> Found:
     ours = more(runs, OWN, "none", layers(runs))
     return {"SSL": ours, "SL": more(sl, OWN, "none", layers(sl)) if sl else LABELS}
 
@@ -108,11 +107,12 @@ def augmented(runs: Runs, sl: Runs, *_: Arms) -> Found:
     paper="100 points or more: within each other's standard deviation",
     **about("A105", "C.1 and Fig. 6", "On few points instead of all {part} is [higher|lower] by {}", parts=ALIKE),
 )
-def number(runs: Runs, *_: Any) -> Found:
-    few = min(dict(runs[0].header["choices"])["counts"])
+def number(runs: Runs, ssl: Runs, *_: Any) -> Found:
+    many = ssl or runs
+    few = min(dict(many[0].header["choices"])["counts"])
     if few < PAPER_FEWEST:
         return NotJudged(f"The claim begins at {PAPER_FEWEST} points, and here it is measured from {few} on.")
-    return alike(runs, f"{few} points", OWN)
+    return alike(many, f"{few} points", OWN)
 
 
 @page.claim(
@@ -153,7 +153,7 @@ def sets(runs: Runs, *_: Any) -> Found:
     parts="sets",
     **about("A109", "C.1 and Fig. 9", "UnitMem is [higher|lower] by {} than with the set {part}", control=UNSEEN),
 )
-def labels(runs: Runs, sl: Runs, *_: Arms) -> Found:
+def labels(runs: Runs, ssl: Runs, sl: Runs, *_: Arms) -> Found:
     if not sl:
         return LABELS
     random = [name for name in sl[0].header["sets"] if name not in (OWN, "none")]
@@ -165,7 +165,7 @@ def labels(runs: Runs, sl: Runs, *_: Arms) -> Found:
     paper="three strengths in the last convolution, curves without numbers",
     **about("A110", "C.1 and Fig. 10", "From weak to strong views UnitMem [falls|rises] by {}", control=UNSEEN),
 )
-def stronger(runs: Runs, sl: Runs, strength: Arms, decay: Arms) -> Found:
+def stronger(runs: Runs, ssl: Runs, sl: Runs, strength: Arms, decay: Arms) -> Found:
     return fall(strength, "weak", "strong", "normal") if strength else STRENGTH
 
 
@@ -174,7 +174,7 @@ def stronger(runs: Runs, sl: Runs, strength: Arms, decay: Arms) -> Found:
     paper="three levels in the last convolution, curves without numbers",
     **about("A111", "C.1 and Fig. 11", "From least to most decay UnitMem [falls|rises] by {}", control=UNSEEN),
 )
-def decays(runs: Runs, sl: Runs, strength: Arms, decay: Arms) -> Found:
+def decays(runs: Runs, ssl: Runs, sl: Runs, strength: Arms, decay: Arms) -> Found:
     least, *_, most = decay.studies or ("", "")
     return fall(decay, least, most, least) if decay else DECAY
 
@@ -185,7 +185,7 @@ def decays(runs: Runs, sl: Runs, strength: Arms, decay: Arms) -> Found:
     needs=(),
     **about("A112", "C.1 and Fig. 11", "From least to most decay the probe [falls|rises] by {}") | {"scale": POINTS},
 )
-def probed(runs: Runs, sl: Runs, strength: Arms, decay: Arms) -> Found:
+def probed(runs: Runs, ssl: Runs, sl: Runs, strength: Arms, decay: Arms) -> Found:
     if not decay:
         return DECAY
     (least, *_, most), score = decay.studies, accuracy(own(decay))

@@ -279,10 +279,11 @@ def by_layer(study: Study, rows: Sequence[str]) -> dict[str, dict[str, Interval]
 
 
 def layer_curves(study: Study) -> Figure:
-    """LayerMem by layer with its controls; the paper's curve above, on a scale of its own."""
+    """The paper's curve, the mirrored estimate, and raw LayerMem with its controls, on scales of their own."""
     theirs = {"Table 1 (raw)": paper.table("table_1").set_index("layer")["LayerMem"].to_dict()}
-    series = by_layer(study, study.rows(*NUMBERED))
-    return show.curves(series, "layer", "LayerMem, here", paper=theirs, above="LayerMem", joined=False)
+    found = by_layer(study, study.rows(*NUMBERED))
+    series = {"mirrored, here": {"mirrored estimate": found.pop("mirrored estimate")}, "raw, here": found}
+    return show.curves(series, "layer", paper=theirs, above="LayerMem", joined=False)
 
 
 def layer_table(study: Study, name: str, *among: str) -> show.Html:

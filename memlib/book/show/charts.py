@@ -65,11 +65,9 @@ def curves(
     words: str | list[str] = y or list(parts)
     heights: float | list[float] = 2.5
     if above:
-        parts, words, heights = (
-            {PAPER: theirs, **parts},
-            [above, *[y] * len(parts)],
-            [1.7, *[3.3] * len(parts)],
-        )
+        words = [above, *([y] * len(parts) if y else parts)]
+        heights = [1.7, *[3.3 if len(parts) == 1 else 2.1] * len(parts)]
+        parts = {PAPER: theirs, **parts}
 
     def draw(ax: Axes, part: Series, look: Look) -> None:
         at = places(part.values())

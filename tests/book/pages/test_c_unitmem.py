@@ -36,8 +36,8 @@ def runs(**changed):
     return Pieces([one(seed, {name.replace("_", " "): both for name, both in changed.items()}) for seed in range(8)])
 
 
-def judged(found, sl=NONE, strength=NONE, decay=NONE):
-    return {name: one.verdict for name, one in c_unitmem.page.judge(found, sl, strength, decay).items()}
+def judged(found, sl=NONE, strength=NONE, decay=NONE, ssl=NONE):
+    return {name: one.verdict for name, one in c_unitmem.page.judge(found, ssl, sl, strength, decay).items()}
 
 
 def test_ways_of_measuring_that_report_the_same_are_alike():
@@ -54,6 +54,7 @@ def test_few_points_where_the_papers_had_many_are_not_judged():
     verdict = judged(found)["number"]
     assert verdict.verdict == "not judged"
     assert "here it is measured from 99 on" in verdict.text
+    assert judged(found, ssl=runs())["number"].verdict == "holds"  # of encoders with more points
 
 
 @pytest.mark.parametrize(
@@ -156,4 +157,4 @@ def test_figures_and_tables_are_legible_and_complete():
     said = c_unitmem.answer(runs(weak=(0.7, 0.6), median=(0.1, 0.1)))
     assert "(median) to " in said
     assert said.endswith("(weak).")
-    assert show.verdicts(c_unitmem.page.judge(found, NONE, NONE, NONE)).data.count("<details") == 10
+    assert show.verdicts(c_unitmem.page.judge(found, NONE, NONE, NONE, NONE)).data.count("<details") == 10

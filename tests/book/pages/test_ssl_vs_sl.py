@@ -9,7 +9,7 @@ from legible import assert_legible
 
 from memlib.book.measuring import CLASSMEM
 from memlib.book.pages import ssl_vs_sl
-from memlib.book.pages.ssl_vs_sl import ENDED, SL, SSL
+from memlib.book.pages.ssl_vs_sl import SL, SSL, STOPPED
 from memlib.book.study import join
 
 ROWS = fabricate.CONVOLUTIONS
@@ -51,8 +51,8 @@ def ramp(low, high):
     return dict(zip(ROWS, np.linspace(low, high, len(ROWS)), strict=True))
 
 
-def joined(ssl, sl, ended=None):
-    ways = (SSL, ssl), (SL, sl), (ENDED, ended or sl)
+def joined(ssl, sl, stopped=None):
+    ways = (SSL, ssl), (SL, sl), (STOPPED, stopped or sl)
     return join({name: encoders(*sizes, seed=i) for i, (name, sizes) in enumerate(ways)})
 
 
