@@ -40,8 +40,8 @@ def again(scale: str, name: str, **sizes: Any) -> Runs:
 
 def taken(scale: str, **sizes: Any) -> tuple[Runs, Runs, Runs, Arms, Arms]:
     """Units measured again: of base, of encoders with more points, of supervised ones; and both sweeps, so far."""
-    runs = [again(scale, name, **sizes) for name in ("units", "units_ssl", "units_sl")]
-    return *runs, sweep(scale, "strength"), sweep(scale, "decay")
+    runs, ssl, sl = (again(scale, name, **sizes) for name in ("units", "units_ssl", "units_sl"))
+    return runs, ssl, sl, sweep(scale, "strength"), sweep(scale, "decay")
 
 
 page = Page("C_unitmem", source="LayerMem paper, appendix C.1", takes=taken)
