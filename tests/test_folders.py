@@ -43,6 +43,12 @@ def imagenet(root):
     return root / "imagenet"
 
 
+def test_the_first_class_of_a_folder_has_a_fingerprint_of_its_own(imagenet):
+    found = data.load("imagenet:1", "train", size=16)
+    assert found.classes == data.load("imagenet", "train", size=16).classes[:1]
+    assert data.fingerprint("imagenet:1", "train") == found.fingerprint != data.fingerprint("imagenet", "train")
+
+
 def test_imagenet_is_read_from_its_folder_at_the_size_that_is_stated(imagenet):
     train, test = data.load("imagenet", size=16), data.load("imagenet", "test", size=16)
     assert (train.images.shape, test.images.shape) == ((8, 3, 16, 16), (4, 3, 16, 16))

@@ -186,6 +186,8 @@ def pairs(scale_name: str, design: str, **overrides: Any) -> list[PairPlan]:
             values[name] = value
     measure = {name: values.pop(name) for name in measured if name in values}
     measure["probe"] = tuple(measure.get("probe", ()))
+    if measure.get("classes") and not measure.get("units", True):
+        raise ValueError(f"classes: true and units: false of design {design!r}: ClassMem is one of units, take one")
     count, seed, pools = values.pop("pairs"), values.pop("seed"), values.pop("pools", None)
     for name, value in (("pairs", count), ("pools", 1 if pools is None else pools)):
         if not is_whole(value, 1):

@@ -70,10 +70,11 @@ def fingerprint(name: str, split: str = "train", root: Path | str | None = None)
     root = default_root(root)
     whole, classes = _classes(name)
     found = where(whole, split, root)
-    if found is not None and found.kind == "folder":
+    if found is not None and found.kind == "folder" and not classes:
         return folder_fingerprint(found.paths[0], split)
     if found is not None and (found.kind != "built in" or classes):
-        return load(name, split, root).fingerprint
+        any_size = 8 if found.kind == "folder" else None  # points of folders are their files, of whatever size
+        return load(name, split, root, any_size).fingerprint
     if (name, split) not in FINGERPRINTS:
         raise FileNotFoundError(
             f"{name} is not in {root}, and without its images its fingerprint is not known: "

@@ -152,6 +152,7 @@ def test_an_override_reaches_the_specs_and_none_leaves_them():
         (lambda: plan.pairs("smoke", "base", epoch=3), KeyError, "did you mean 'epochs'"),
         (lambda: plan.pairs("smoke", "base", points="all"), KeyError, "unknown override 'points'"),
         (lambda: plan.pairs("smoke", "base", pairs=0), ValueError, "pairs=0"),
+        (lambda: plan.pairs("smoke", "ssl", units=False), ValueError, "ClassMem is one of units"),
         (lambda: plan.measurements("smoke", "03_sslmen"), KeyError, "did you mean '03_sslmem'"),
     ],
 )
