@@ -202,7 +202,7 @@ def measure_one(measurement: Measurement) -> tuple[dict[str, Any], dict[str, Any
             encoder, train_set.images[points], train_set.labels[points], seen[: len(points)], list(units)
         )
     few = measurement.probe_points
-    accuracies = {name: probed(encoder, name, spec.size, few, few) for name in measurement.probe}
+    accuracies = {name: probe_accuracies(encoder, name, spec.size, few, few) for name in measurement.probe}
     header = {
         "kind": "measurement",
         "name": measurement.name,
@@ -265,7 +265,9 @@ def _classmem(
     return {name: scores.half() for name, scores in found.items()}
 
 
-def probed(encoder: Encoder, dataset: str, size: int, points: int | None, tested: int | None) -> list[float]:
+def probe_accuracies(
+    encoder: Encoder, dataset: str, size: int, points: int | None, tested: int | None
+) -> list[float]:
     """Accuracy of a linear probe on a data set, one a seed; on so many points at most of each split (None: all)."""
     from memlib import probe
 

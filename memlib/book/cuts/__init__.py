@@ -9,5 +9,5 @@ returns
 What the scale chose is in `experiment.choice(name)`; which choices a kind has stands in `experiments.KINDS`.
 
 What runs say, as estimates, stands beside it: `ablated`, `inserted`, `pruned`, `replaced` and `tuned`, and
-`remeasured` for `units` and `training`. What several kinds need to run is in `paired` and `probed`.
+`remeasured` for `units` and `training`. What several kinds need to run is in `paired` and `probes`.
 """

@@ -138,7 +138,7 @@ def run(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
 
             def look(step: int, now: nn.Module, found: list = found, inside: int = inside) -> None:
                 if step in epochs:
-                    found.append(measured(features(now, score), targets, inside))
+                    found.append(kept_of(features(now, score), targets, inside))
 
             unit = None if tuned == "layer" else units[tuned]
             tune_unit(tail, Tail.layer, unit, loss, draw, epochs[-1], sgd, spec.seed, look)
@@ -263,7 +263,7 @@ def nothing(outputs: Tensor) -> Tensor:
     return 0 * outputs.sum()
 
 
-def measured(found: Tensor, targets: Tensor, inside: int) -> dict[str, Tensor]:
+def kept_of(found: Tensor, targets: Tensor, inside: int) -> dict[str, Tensor]:
     """What is kept of features [N, views, U]; see `run`."""
     activations, distances = found.mean(1), view_distance(found)
     rest = (distances.sum() - distances[inside]) / (len(distances) - 1)

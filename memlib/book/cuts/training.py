@@ -11,7 +11,7 @@ from torch import Tensor
 from memlib import measure, metrics, train
 from memlib.book.cuts.paired import loaded, scores, told_apart
 from memlib.book.experiments import Experiment
-from memlib.book.measuring import probed
+from memlib.book.measuring import probe_accuracies
 from memlib.encoders import Encoder
 from memlib.pairs import S_C, S_I
 from memlib.specs import is_whole
@@ -49,7 +49,7 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         arrays = _measured(pair, layers, rows, images, augment, sets, experiment.choice("views"))
         for name in experiment.probe:
             counts = experiment.probe_points, experiment.choice("tested")
-            arrays[f"accuracy-{name}"] = torch.tensor([probed(one, name, f.size, *counts) for one in pair])
+            arrays[f"accuracy-{name}"] = torch.tensor([probe_accuracies(one, name, f.size, *counts) for one in pair])
         for name, values in arrays.items():
             found.setdefault(name, []).append(values)
     header = {"epochs": [0, *stops, f.end], "layers": layers, "rows": rows}

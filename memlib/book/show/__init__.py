@@ -1,6 +1,6 @@
 """Figures and tables of the pages, in one style: they take numbers, intervals and words, and know no studies."""
 
-from memlib.book.show.boxes import answer, downloads, facts, result
+from memlib.book.show.answers import answer, downloads, facts, result
 from memlib.book.show.charts import curves, histograms, intervals, spreads
 from memlib.book.show.html import Html, say, table
 from memlib.book.show.images import images
