@@ -254,15 +254,11 @@ def probes(studies: Mapping[str, Study]) -> show.Html:
 
 
 def answer(studies: Mapping[str, Study]) -> str:
-    """How far points lead classes in the last layer, without labels and with them, and what of it is memory."""
+    """How far points lead classes in the last layer, without labels and with them, beyond what is no memory."""
     row = studies[SSL].convolutions[-1]
-    said = [
-        f"in {name} by {studies[name].over(gap(row))} on points that the encoders saw and by "
-        f"{studies[name].over(gap(row, 'unseen'))} on others"
-        for name in (SSL, SL)
-    ]
-    ssl, sl = (studies[name].over(gap(row) - gap(row, "unseen")) for name in (SSL, SL))
+    left = gap(row) - gap(row, "unseen")
+    said = " and ".join(f"{studies[name].over(left)} in {name}" for name in (SSL, SL))
     return (
-        f"In layer {row} UnitMem exceeds ClassMem {', '.join(said)}. What is left beyond unseen points is "
-        f"{ssl} in SSL and {sl} in SL; below zero, it is classes that are memorized more than points."
+        f"Beyond what unseen points show, UnitMem minus ClassMem of layer {row} is {said}; below zero, classes are "
+        "memorized more than points."
     )

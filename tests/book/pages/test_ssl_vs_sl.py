@@ -103,5 +103,5 @@ def test_tables_have_the_papers_rows_and_ours(planted):
 
 def test_the_answer_has_both_ways_to_train(planted):
     said = ssl_vs_sl.answer(planted.studies)
-    assert "in SSL by" in said
-    assert "in SL by" in said
+    assert "] in SSL and " in said
+    assert "] in SL; below zero" in said
