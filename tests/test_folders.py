@@ -49,6 +49,14 @@ def test_the_first_class_of_a_folder_has_a_fingerprint_of_its_own(imagenet):
     assert data.fingerprint("imagenet:1", "train") == found.fingerprint != data.fingerprint("imagenet", "train")
 
 
+def test_a_folder_whose_name_ends_like_a_number_of_classes_is_that_folder(tmp_path):
+    for name, shades in (("run", 2), ("run:1", 3)):
+        for shade in range(shades):
+            picture(tmp_path / name / CLASSES[shade] / "a.png", 8, 8, seed=shade)
+    assert data.load(f"folder:{tmp_path / 'run:1'}").classes == CLASSES
+    assert data.load(f"folder:{tmp_path / 'run:2'}").classes == CLASSES[:2]
+
+
 def test_imagenet_is_read_from_its_folder_at_the_size_that_is_stated(imagenet):
     train, test = data.load("imagenet", size=16), data.load("imagenet", "test", size=16)
     assert (train.images.shape, test.images.shape) == ((8, 3, 16, 16), (4, 3, 16, 16))

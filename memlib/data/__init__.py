@@ -104,9 +104,12 @@ def pack(
 
 
 def _classes(name: str) -> tuple[str, int | None]:
-    """The data set that a name means, and how many of its classes; None: all."""
+    """The data set that a name means, and how many of its classes; None: all. A folder of that name comes first."""
     whole, _, count = name.rpartition(":")
-    return (whole, int(count)) if count.isdecimal() and whole and whole != "folder" else (name, None)
+    path = name.removeprefix("folder:")
+    if not count.isdecimal() or whole in ("", "folder") or (path != name and Path(path).expanduser().is_dir()):
+        return name, None
+    return whole, int(count)
 
 
 def default_root(root: Path | str | None = None) -> Path:
