@@ -54,13 +54,13 @@ def run(experiment: Experiment) -> tuple[dict[str, Tensor], dict[str, Any]]:
         distance=distance, unit_length=unit_length, units="table", more={way: WAYS[way] for way in others},
     )  # fmt: skip
     align = [[one.align, *(one.more[way] for way in others)] for one in found[:2]]
-    units_of = torch.stack([torch.cat([one.table[layer] for layer in units], 1) for one in found])
-    ends = torch.stack(units_of.aminmax(dim=1), 1)
+    activations = torch.stack([torch.cat([one.table[layer] for layer in units], 1) for one in found])
+    ends = torch.stack(activations.aminmax(dim=1), 1)
     arrays = {
         "align": torch.stack(
             [torch.stack([torch.stack([way[row] for row in measured]) for way in one]) for one in align]
         ),
-        "units": in_bytes(units_of, ends),
+        "units": in_bytes(activations, ends),
         "ends": ends,
         "rows": rows.int(),
     }
